@@ -1,0 +1,256 @@
+//! Sees and does. Imports core.
+//!
+//! [`World`] is the one door between deciding and doing: programs, files, locks, the clock, the dice and what a person reads
+//! all pass through it. [`real`] is the world itself; `lab` is a pretend one.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use thiserror::Error;
+
+/// What can be done to the world, and nothing else.
+///
+/// Paths are the absolute paths of the design (`/etc/xen/…`); the world puts its root in front of them.
+pub trait World {
+    /// Runs a program found through PATH, and waits for it within its limit.
+    fn run(&self, call: &Call) -> Result<Output, CallError>;
+
+    /// Runs a long program and tells what it shows meanwhile; [`Flow::Stop`] ends it gently (for `xl migrate`: by ending its
+    /// transport, so that xl itself puts the guest back), and [`World::watch`] still returns its output.
+    fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError>;
+
+    /// The wall clock, for the record and for people.
+    fn now(&self) -> SystemTime;
+
+    /// A clock that never goes back, for limits.
+    fn clock(&self) -> Duration;
+
+    /// Waits; ends early when somebody asks us to stop.
+    fn nap(&self, time: Duration) -> Nap;
+
+    /// One roll of the dice: 0 up to, not including, `below`.
+    fn roll(&self, below: u64) -> u64;
+
+    /// Reads a whole file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The names in a folder, sorted. Symbolic links and plain files alike.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+
+    /// Puts a new text in the place of a file: written beside it, fsync, rename, fsync of the folder. Mode 0600 unless it was there.
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()>;
+
+    /// Takes a lock by its name, without waiting. `purpose` is shown to whoever finds it taken.
+    fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError>;
+
+    /// Who holds a lock, if anybody does.
+    fn lock_holder(&self, name: &str) -> Option<String>;
+
+    /// Somebody asked us to stop (SIGINT, SIGTERM).
+    fn stopping(&self) -> bool;
+
+    /// A line for the person (or the peer) that called us.
+    fn say(&self, to: To, line: &str);
+}
+
+/// A lock that is held until it is dropped.
+pub trait Held {}
+
+/// Why a lock was not had.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error("held by {0}")]
+    Held(String),
+    /// The lock file could not be made or opened.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Where a line goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// Standard output: the answer.
+    Out,
+    /// Standard error: what went wrong, and progress.
+    Err,
+    /// The system's log: decisions that must be found later.
+    Log,
+}
+
+/// How a nap ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nap {
+    /// The time is over.
+    Over,
+    /// Somebody asked us to stop.
+    Stopped,
+}
+
+/// A program to run: argv, and how long it may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The program, found through PATH with the sbin folders appended.
+    pub program: String,
+    /// Its arguments; no shell ever sees them.
+    pub args: Vec<String>,
+    /// What it reads.
+    pub stdin: Input,
+    /// What it may take in all.
+    pub limit: Option<Duration>,
+    /// [`World::watch`] only: ended when it has shown no sign of progress for so long.
+    pub quiet_limit: Option<Duration>,
+    /// The child keeps this lock as long as it lives, even when we die first.
+    pub keeps_lock: Option<String>,
+    /// [`World::watch`] only: the child writes its messages to this file, so that our own death never breaks its pipe.
+    pub log: Option<String>,
+}
+
+/// What a program reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: closed.
+    Nothing,
+    /// This text.
+    Text(String),
+    /// Ours: stdin, stdout and stderr are handed on as they are (`xl migrate-receive`).
+    Inherited,
+}
+
+impl Call {
+    /// A short query or deed: 30 seconds.
+    pub fn new<I, S>(program: &str, args: I) -> Call
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        Call {
+            program: program.to_string(),
+            args: args.into_iter().map(Into::into).collect(),
+            stdin: Input::Nothing,
+            limit: Some(Duration::from_secs(30)),
+            quiet_limit: None,
+            keeps_lock: None,
+            log: None,
+        }
+    }
+
+    /// The same with another limit.
+    pub fn within(mut self, limit: Duration) -> Call {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The same with something to read.
+    pub fn reading(mut self, text: impl Into<String>) -> Call {
+        self.stdin = Input::Text(text.into());
+        self
+    }
+}
+
+impl fmt::Display for Call {
+    /// As one could paste it into a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)?;
+        for arg in &self.args {
+            let plain = !arg.is_empty() && arg.chars().all(|c| c.is_ascii_alphanumeric() || "_-./=:,@%+".contains(c));
+            if plain {
+                write!(f, " {arg}")?;
+            } else {
+                write!(f, " '{}'", arg.replace('\'', r"'\''"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a program ended and what it printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit code, or the signal that ended it.
+    pub ended: Ended,
+    /// Standard output; bytes that are not UTF-8 are replaced.
+    pub stdout: String,
+    /// Standard error, likewise.
+    pub stderr: String,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself.
+    Exit(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+impl Output {
+    /// Exit code 0.
+    pub fn ok(&self) -> bool {
+        self.ended == Ended::Exit(0)
+    }
+
+    /// The exit code, where there is one.
+    pub fn code(&self) -> Option<i32> {
+        match self.ended {
+            Ended::Exit(code) => Some(code),
+            Ended::Signal(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Exit(code) => write!(f, "exit {code}"),
+            Ended::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// What a watched program shows while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign<'a> {
+    /// A line on its standard error.
+    Line(&'a str),
+    /// So many bytes have gone through its transport by now.
+    Sent(u64),
+    /// Nothing new; a chance to stop it.
+    Tick,
+}
+
+/// Whether a watched program goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Let it go on.
+    On,
+    /// End it gently.
+    Stop,
+}
+
+/// Why a program gave no answer at all.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// It is not there.
+    #[error("{0}: not found on this host")]
+    NotFound(String),
+    /// It could not be started.
+    #[error("{call}: could not be started: {why}")]
+    NotStarted {
+        /// The command, as one could paste it.
+        call: String,
+        /// The system's words.
+        why: String,
+    },
+    /// It took longer than it may, and was ended.
+    #[error("{call}: no answer within {} s, ended", .limit.as_secs())]
+    TimedOut {
+        /// The command, as one could paste it.
+        call: String,
+        /// The limit it broke.
+        limit: Duration,
+        /// What it had said so far.
+        said: String,
+    },
+}

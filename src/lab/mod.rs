@@ -1,0 +1,1 @@
+//! A pretend fleet of Dom0s.
