@@ -12,5 +12,9 @@
 //! * A file has **faults**; a plan may be a **refusal** (nothing touched); a deed may be a **failure** (something may have moved).
 
 pub mod drbd;
+pub mod facts;
+pub mod fault;
 pub mod names;
+pub mod record;
+pub mod table;
 pub mod xen;
