@@ -10,6 +10,7 @@ pub mod prepare;
 pub mod settle;
 #[cfg(test)]
 mod testing;
+mod tidy;
 
 use super::names::HostName;
 use super::record::{Moment, Row, State};
