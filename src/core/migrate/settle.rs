@@ -229,10 +229,12 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
 
         // Neither executes. The sender had everything acknowledged, so the target's copy is whole and has never run: let it go on.
-        (None, Some((_, Is::Suspended)), None, Some((copy, Is::Paused))) => Verdict::First(Step::there(
-            Deed::Adopt { id: copy.domain.id },
-            "it is whole, has never run, and ours is suspended for good",
-        )),
+        (None, Some((_, Is::Suspended)), None, Some((copy, Is::Paused))) if here.toolstack == Toolstack::Xl => {
+            Verdict::First(Step::there(
+                Deed::Adopt { id: copy.domain.id },
+                "it is whole, has never run, and ours is suspended for good",
+            ))
+        }
         // It has its name already, so it was given permission, and was not unpaused.
         (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(there),
         (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) => Verdict::First(Step::there(
