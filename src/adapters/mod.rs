@@ -3,6 +3,11 @@
 //! [`World`] is the one door between deciding and doing: programs, files, locks, the clock, the dice and what a person reads
 //! all pass through it. [`real`] is the world itself; `lab` is a pretend one.
 
+pub mod here;
+pub mod peer;
+pub mod ssh;
+pub mod store;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -31,6 +36,9 @@ pub trait World {
 
     /// One roll of the dice: 0 up to, not including, `below`.
     fn roll(&self, below: u64) -> u64;
+
+    /// How a program that we start must be told a path of ours: with the root in front.
+    fn told(&self, path: &str) -> String;
 
     /// Reads a whole file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;

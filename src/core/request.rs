@@ -106,6 +106,12 @@ impl fmt::Display for Request {
     }
 }
 
+/// The first words of a `receive` request. `xl migrate` itself appends the host and `xl migrate-receive` to its transport
+/// (`xl_migrate.c`, `create_migration_child`), which completes it.
+pub fn receive_words_before_the_host(from: &HostName, domu: &DomuName) -> Vec<String> {
+    vec![format!("xen-migrate/{PROTOCOL}"), format!("from={from}"), "receive".to_string(), domu.to_string()]
+}
+
 /// Reads `SSH_ORIGINAL_COMMAND`.
 pub fn parse(text: Option<&str>) -> Result<Request, BadRequest> {
     let text = text.map(str::trim).filter(|t| !t.is_empty()).ok_or(BadRequest::Missing)?;
@@ -204,6 +210,15 @@ mod tests {
         ] {
             assert_eq!(ok(text).to_string(), text);
         }
+    }
+
+    #[test]
+    fn what_xl_appends_to_its_transport_makes_a_request() {
+        let mut words = receive_words_before_the_host(&"dom0-alpha".parse().unwrap(), &"web".parse().unwrap());
+        words.extend(["dom0-beta", "xl", "migrate-receive"].map(String::from));
+        let request = ok(&words.join(" "));
+        let what = Some(("web".parse().unwrap(), "dom0-beta".parse().unwrap()));
+        assert_eq!(request.wish, Wish::Receive { what, words: vec!["migrate-receive".into()] });
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   A migration that went well and a recovery after a power cut are the same decision.
 
 pub mod check;
+pub mod permit;
 pub mod prepare;
 pub mod settle;
 #[cfg(test)]
