@@ -11,10 +11,18 @@
 //! * **table**: `migrate-tab.txt`. **record**: `migrate-status.txt`.
 //! * A file has **faults**; a plan may be a **refusal** (nothing touched); a deed may be a **failure** (something may have moved).
 
+pub mod config;
+pub mod drbd;
+pub mod config;
 pub mod drbd;
 pub mod facts;
 pub mod fault;
 pub mod migrate;
+pub mod names;
+pub mod record;
+pub mod request;
+pub mod step;
+pub mod table;
 pub mod names;
 pub mod record;
 pub mod request;

@@ -1,0 +1,62 @@
+//! The text of a config file, and the faults found in it.
+
+use crate::core::fault::Fault;
+
+/// No domU config is larger: above it we do not even look.
+pub(super) const LARGEST: usize = 256 * 1024;
+/// How deep lists may be nested (Python's own parser stops at about the same depth).
+pub(super) const DEEPEST: usize = 50;
+/// A file with more faults than this is not a config file; the rest would help nobody.
+const MOST_FAULTS: usize = 100;
+
+/// The text, able to tell the line and column of a byte.
+pub(super) struct Source<'t> {
+    pub(super) text: &'t [u8],
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl<'t> Source<'t> {
+    pub(super) fn new(text: &'t [u8]) -> Source<'t> {
+        let mut lines = vec![0];
+        lines.extend(text.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1));
+        Source { text, lines }
+    }
+
+    /// Line and column of a byte, both from 1; the column in characters.
+    pub(super) fn place(&self, at: usize) -> (u32, u32) {
+        let at = at.min(self.text.len());
+        let line = self.lines.partition_point(|start| *start <= at).max(1);
+        let start = self.lines[line - 1];
+        let column = String::from_utf8_lossy(&self.text[start..at]).chars().count() + 1;
+        (line as u32, column as u32)
+    }
+
+    /// A fault at a byte.
+    pub(super) fn fault(&self, at: usize, what: impl Into<String>, expected: impl Into<String>) -> Fault {
+        let (line, column) = self.place(at);
+        Fault::new(line, column, what, expected)
+    }
+}
+
+/// Collects faults, up to a limit.
+#[derive(Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, fault: Fault) {
+        if self.0.len() < MOST_FAULTS {
+            self.0.push(fault);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In the order of the file.
+    pub(super) fn into_sorted(mut self) -> Vec<Fault> {
+        self.0.sort_by_key(|f| (f.line, f.column));
+        self.0
+    }
+}
