@@ -4,6 +4,9 @@ use crate::adapters::World;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+/// The names that the executable answers to; `symlinks.sh` makes them.
+pub const NAMES: [&str; 3] = ["xen-migrate", "xen-drbd-auto", "migrate2"];
+
 /// What an applet is told besides its arguments: the parts of the environment that mean something to it.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
