@@ -9,10 +9,9 @@ use super::{Held, LockError, Real, World, now};
 use fs2::FileExt;
 use rustix::fs::OFlags;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -117,8 +116,12 @@ fn holder_of(text: &str) -> Option<(u32, &str, &str)> {
     Some((pid.parse().ok()?, purpose, since))
 }
 
+/// A zombie is dead: it holds nothing any more, only nobody has asked how it ended.
 fn alive(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    // proc(5): `pid (comm) state …`
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 #[cfg(test)]

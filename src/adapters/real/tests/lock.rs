@@ -89,11 +89,11 @@ fn what_the_killed_leave_behind_still_holds_the_lock_and_its_log_does_not_break(
     let log = root.path().join("run/xen-migrate/web.log");
     let pid = until(&real, "the program runs", || fs::read_to_string(&log).ok().filter(|text| text.ends_with('\n')));
     killed.kill().unwrap();
+    // Not waited for yet: a zombie is gone as well.
+    let gone = format!("xen-migrate migrate web (pid {}, gone); a program it started still runs", killed.id());
+    until(&real, "it is gone", || (real.lock_holder("web").unwrap() == gone).then_some(()));
     killed.wait().unwrap();
-    assert_eq!(
-        real.lock_holder("web").unwrap(),
-        format!("xen-migrate migrate web (pid {}, gone); a program it started still runs", killed.id())
-    );
+    assert_eq!(real.lock_holder("web").unwrap(), gone);
     let go = root.path().join("go");
     fs::write(&go, "").unwrap();
     free(&real);
