@@ -3,6 +3,10 @@
 //! [`World`] is the one door between deciding and doing: programs, files, locks, the clock, the dice and what a person reads
 //! all pass through it. [`real`] is the world itself; `lab` is a pretend one.
 
+pub mod drbd;
+#[cfg(test)]
+pub(crate) mod scripted;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
