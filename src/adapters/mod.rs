@@ -9,6 +9,8 @@ pub mod here;
 pub mod look;
 pub mod peer;
 pub mod real;
+#[cfg(test)]
+mod scripted;
 pub mod ssh;
 pub mod store;
 pub mod xen;
