@@ -13,4 +13,5 @@
 
 pub mod drbd;
 pub mod names;
+pub mod options;
 pub mod xen;
