@@ -109,8 +109,15 @@ impl From<CallError> for XenError {
     fn from(error: CallError) -> XenError {
         match error {
             CallError::NotFound(program) => XenError::NotFound { program },
-            CallError::NotStarted { call, why } => XenError::Refused { what: call, why: format!("could not be started: {why}") },
-            CallError::TimedOut { call, limit, said } => XenError::TimedOut { call, limit, said: tail(&said) },
+            CallError::NotStarted { call, why } => XenError::Refused {
+                what: call,
+                why: format!("could not be started: {why}"),
+            },
+            CallError::TimedOut { call, limit, said } => XenError::TimedOut {
+                call,
+                limit,
+                said: tail(&said),
+            },
         }
     }
 }
@@ -133,7 +140,12 @@ pub fn judge(ts: Toolstack, call: &Call, output: &Output) -> XenError {
         let said = if on_stdout { tail(&output.stdout) } else { said };
         return XenError::UnknownDomain { call, said };
     }
-    XenError::Failed { call, ended: output.ended, said, why: log::why(&output.stderr) }
+    XenError::Failed {
+        call,
+        ended: output.ended,
+        said,
+        why: log::why(&output.stderr),
+    }
 }
 
 /// Whether a text says that the domain it was asked about does not exist, in the words of any version.
@@ -147,9 +159,15 @@ pub fn names_no_domain(stderr: &str) -> bool {
 }
 
 fn xend_is_down(stderr: &str) -> bool {
-    ["Unable to connect to xend", "Error connecting to xend", "Is xend running", "Xend has probably crashed", "Most commands need root access"]
-        .iter()
-        .any(|text| stderr.contains(text))
+    [
+        "Unable to connect to xend",
+        "Error connecting to xend",
+        "Is xend running",
+        "Xend has probably crashed",
+        "Most commands need root access",
+    ]
+    .iter()
+    .any(|text| stderr.contains(text))
 }
 
 fn hypervisor_is_away(stderr: &str) -> bool {
@@ -174,7 +192,11 @@ pub fn tail(text: &str) -> String {
         return "it said nothing".to_string();
     }
     let from = lines.len().saturating_sub(4);
-    lines[from..].iter().map(|line| shortened(line, 300)).collect::<Vec<_>>().join("; ")
+    lines[from..]
+        .iter()
+        .map(|line| shortened(line, 300))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A text cut to a length that fits a message.
@@ -188,7 +210,11 @@ pub fn shortened(text: &str, length: usize) -> String {
 }
 
 fn after(said: &str) -> String {
-    if said == "it said nothing" { String::new() } else { format!("; it had said: {said}") }
+    if said == "it said nothing" {
+        String::new()
+    } else {
+        format!("; it had said: {said}")
+    }
 }
 
 #[cfg(test)]
@@ -196,7 +222,11 @@ mod tests {
     use super::*;
 
     fn judged(ts: Toolstack, code: i32, stdout: &str, stderr: &str) -> XenError {
-        let output = Output { ended: Ended::Exit(code), stdout: stdout.into(), stderr: stderr.into() };
+        let output = Output {
+            ended: Ended::Exit(code),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        };
         judge(ts, &Call::new(ts.program(), ["list", "nosuch"]), &output)
     }
 
@@ -224,7 +254,10 @@ mod tests {
             (Xm, 255, "Error: no domain named nosuch\n", ""),
         ] {
             let error = judged(ts, code, out, err);
-            assert!(matches!(error, XenError::UnknownDomain { .. }), "{ts} {code} {err}: {error:?}");
+            assert!(
+                matches!(error, XenError::UnknownDomain { .. }),
+                "{ts} {code} {err}: {error:?}"
+            );
         }
         // Exit 3 of xl is a failure like any other.
         assert!(matches!(judged(Xl, 3, "", "libxl: error: x\n"), XenError::Failed { .. }));
@@ -232,17 +265,30 @@ mod tests {
 
     #[test]
     fn something_else_that_does_not_exist_is_not_a_domain() {
-        for text in ["Error: Device 51712 does not exist.\n", "Failed to read config file: /x: No such file or directory\n"] {
+        for text in [
+            "Error: Device 51712 does not exist.\n",
+            "Failed to read config file: /x: No such file or directory\n",
+        ] {
             assert!(!names_no_domain(text), "{text}");
         }
     }
 
     #[test]
     fn not_being_root_is_no_proof_that_nothing_runs() {
-        let error = judged(Toolstack::Xl, 1, "", include_str!("../../../tests/recorded/xen/xl-4.17-list-not-root.stderr.txt"));
+        let error = judged(
+            Toolstack::Xl,
+            1,
+            "",
+            include_str!("../../../tests/recorded/xen/xl-4.17-list-not-root.stderr.txt"),
+        );
         assert!(matches!(error, XenError::NoHypervisor { .. }), "{error:?}");
         assert!(error.to_string().contains("Permission denied"), "{error}");
-        let error = judged(Toolstack::Xm, 1, "", include_str!("../../../tests/recorded/xen/xm-4.1-info-xend-down.stderr.txt"));
+        let error = judged(
+            Toolstack::Xm,
+            1,
+            "",
+            include_str!("../../../tests/recorded/xen/xm-4.1-info-xend-down.stderr.txt"),
+        );
         assert!(matches!(error, XenError::XendDown { .. }), "{error:?}");
     }
 
@@ -250,8 +296,15 @@ mod tests {
     fn the_message_quotes_the_command_and_the_end_of_what_it_said() {
         let error = judged(Toolstack::Xl, 1, "", "a\n\nb\nc\nd\nlast words\n");
         assert_eq!(error.to_string(), "xl list nosuch: exit 1: b; c; d; last words");
-        assert_eq!(judged(Toolstack::Xl, 1, "", "").to_string(), "xl list nosuch: exit 1: it said nothing");
-        let late = XenError::from(CallError::TimedOut { call: "xl list".into(), limit: Duration::from_secs(30), said: "x\n".into() });
+        assert_eq!(
+            judged(Toolstack::Xl, 1, "", "").to_string(),
+            "xl list nosuch: exit 1: it said nothing"
+        );
+        let late = XenError::from(CallError::TimedOut {
+            call: "xl list".into(),
+            limit: Duration::from_secs(30),
+            said: "x\n".into(),
+        });
         assert_eq!(late.to_string(), "xl list: no answer within 30 s, ended; it had said: x");
     }
 }
