@@ -21,6 +21,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
+pub mod xen;
+
 /// What can be done to the world, and nothing else.
 ///
 /// Paths are the absolute paths of the design (`/etc/xen/…`); the world puts its root in front of them.

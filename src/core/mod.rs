@@ -17,6 +17,7 @@ pub mod facts;
 pub mod fault;
 pub mod migrate;
 pub mod names;
+pub mod options;
 pub mod record;
 pub mod request;
 pub mod step;
