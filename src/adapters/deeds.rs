@@ -2,13 +2,14 @@
 //!
 //! Every deed can be repeated: one that is done already is a success.
 
-use super::drbd::{self, DeedError};
-use super::look::{Ground, LookError, ground};
+use super::drbd::{self, DeedError, Why};
+use super::here;
+use super::look::{DrbdGround, LookError, drbd_ground, ground};
 use super::store::{self, StoreError};
 use super::xen::{self, XenError};
 use super::{Nap, World};
 use crate::core::drbd::{Fencing, Options, Role};
-use crate::core::facts::CopyName;
+use crate::core::facts::{CopyName, ReplicaSeen};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::{Moment, Record, Row, State};
 use crate::core::step::Deed;
@@ -56,10 +57,10 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
         Deed::Expect { open, home } => expect(world, cause, open, home),
         Deed::Arrived => arrived(world, cause),
         Deed::Release => Ok(store::update(world, |record| release(record, domu))?),
-        Deed::Open(resource) => open(world, cause, resource),
+        Deed::Open(resource) => open(world, resource),
         Deed::Close(resource) => close(world, cause, resource),
-        Deed::Promote(resource) => promote(world, cause, resource),
-        Deed::Demote(resource) => demote(world, cause, resource),
+        Deed::Promote(resource) => promote(world, resource),
+        Deed::Demote(resource) => demote(world, resource),
         Deed::Destroy { called, id } => {
             let name = match called {
                 CopyName::Plain => domu.to_string(),
@@ -141,9 +142,9 @@ fn release(record: &mut Record, domu: &DomuName) {
     }
 }
 
-fn open(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(), Failure> {
+fn open(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     patiently(world, Duration::from_secs(20), || {
-        let (ground, seen) = replica(world, cause, resource)?;
+        let (ground, seen) = replica(world, resource)?;
         let Some(now) = seen.options else { return Err(Failure::NotSo(format!("the options of {resource} could not be read"))) };
         let fencing = if now.fencing.guards() { now.fencing.clone() } else { Fencing::ResourceOnly };
         change(world, &ground, resource, &now, Options { two_primaries: true, fencing })
@@ -152,7 +153,7 @@ fn open(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(),
 
 fn close(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(), Failure> {
     patiently(world, Duration::from_secs(20), || {
-        let (ground, seen) = replica(world, cause, resource)?;
+        let (ground, seen) = replica(world, resource)?;
         match seen.options {
             Some(now) => change(world, &ground, resource, &now, seen.configured.options),
             None => Err(Failure::NotSo(format!("the options of {resource} could not be read"))),
@@ -166,12 +167,20 @@ fn close(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<()
 }
 
 /// Sets the options and looks whether they are in force.
-fn change(world: &dyn World, ground: &Ground, resource: &ResourceName, now: &Options, wanted: Options) -> Result<(), Failure> {
+fn change(
+    world: &dyn World,
+    ground: &DrbdGround,
+    resource: &ResourceName,
+    now: &Options,
+    wanted: Options,
+) -> Result<(), Failure> {
     if *now == wanted {
         return Ok(());
     }
-    let Some(generation) = ground.generation else { return Err(Failure::NotSo("which DRBD this is could not be seen".to_string())) };
-    drbd::set_options(world, generation, resource, now, &wanted)?;
+    let Some(generation) = ground.generation else {
+        return Err(Failure::NotSo("which DRBD this is could not be seen".to_string()));
+    };
+    drbd::set_options(world, generation, resource, &wanted, now)?;
     let after = ground.replica(world, resource).and_then(|r| r.options);
     if after.as_ref() == Some(&wanted) {
         return Ok(());
@@ -180,34 +189,32 @@ fn change(world: &dyn World, ground: &Ground, resource: &ResourceName, now: &Opt
     Err(Failure::NotSo(format!("the options of {resource} were set, and drbdsetup shows: {said}")))
 }
 
-fn promote(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(), Failure> {
+fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     // The flag that allows two Primaries is passed to this end asynchronously, so the first refusals may be early ones.
     patiently(world, Duration::from_secs(10), || {
-        let (ground, seen) = replica(world, cause, resource)?;
+        let (_, seen) = replica(world, resource)?;
         if seen.replica.role == Role::Primary {
             return Ok(());
         }
-        let Some(generation) = ground.generation else { return Err(Failure::NotSo("which DRBD this is could not be seen".into())) };
-        Ok(drbd::promote(world, generation, resource)?)
+        Ok(drbd::promote(world, resource)?)
     })
 }
 
 /// The block backend, udev or multipath may hold the device a moment longer (F27): a second of patience for the script that
 /// demotes by itself, then we ask, for half a minute.
-fn demote(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(), Failure> {
+fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     let mut asked = false;
     patiently(world, Duration::from_secs(30), || {
-        let (ground, seen) = replica(world, cause, resource)?;
+        let (_, seen) = replica(world, resource)?;
         if matches!(seen.replica.role, Role::Secondary) {
             return Ok(());
         }
         if !std::mem::replace(&mut asked, true) {
             return Err(Failure::NotSo(format!("{resource} is still {}", seen.replica.role)));
         }
-        let Some(generation) = ground.generation else { return Err(Failure::NotSo("which DRBD this is could not be seen".into())) };
-        drbd::demote(world, generation, resource)?;
+        drbd::demote(world, resource)?;
         // `secondary` exits 0 without a module, too (facts 4.1): only the role tells.
-        let (_, after) = replica(world, cause, resource)?;
+        let (_, after) = replica(world, resource)?;
         if after.replica.role == Role::Secondary {
             return Ok(());
         }
@@ -227,8 +234,12 @@ fn unpause(world: &dyn World, cause: &Cause, id: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn replica(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(Ground, crate::core::facts::ReplicaSeen), Failure> {
-    let ground = ground(world, cause.toolstack)?;
+fn replica(world: &dyn World, resource: &ResourceName) -> Result<(DrbdGround, ReplicaSeen), Failure> {
+    let host = here::host(world).map_err(LookError::from)?;
+    let ground = drbd_ground(world, &host);
+    if !ground.unseen.is_empty() {
+        return Err(Failure::NotSo(ground.unseen.join("; ")));
+    }
     match ground.replica(world, resource) {
         Some(seen) if seen.replica.is_up() => Ok((ground, seen)),
         Some(_) => Err(Failure::NotSo(format!("{resource} is not up here"))),
@@ -245,7 +256,8 @@ fn patiently(world: &dyn World, limit: Duration, mut attempt: impl FnMut() -> Re
             Err(failure) => failure,
         };
         let passing = match &failure {
-            Failure::Drbd(error) => error.may_pass(),
+            // The flag that allows two Primaries is passed to the other end asynchronously, and so is a demotion.
+            Failure::Drbd(error) => error.may_pass() || matches!(error.why, Why::PeerPrimary | Why::BothPrimary),
             Failure::NotSo(_) => true,
             _ => false,
         };

@@ -3,11 +3,11 @@
 //! [`ground`] asks for what is the same for all domUs (one call of each tool); [`Ground::end`] picks one domU out of it and asks for
 //! what is its alone. What could not be seen of DRBD goes into `unseen`; without the list of domains or the record there is no look.
 
+use super::World;
 use super::drbd::{self, DrbdError};
 use super::here::{self, HereError};
 use super::store::{self, StoreError, TableFile};
 use super::xen::{self, Which, XenError};
-use super::World;
 use crate::core::config::{self, DrbdUse, Promotion};
 use crate::core::drbd::{Configured, Generation, Replica, Role};
 use crate::core::facts::*;
@@ -45,14 +45,8 @@ pub struct Ground {
     pub info: xen::Info,
     /// Every domain.
     pub domains: Vec<Domain>,
-    /// Which DRBD answers.
-    pub generation: Option<Generation>,
-    /// The resources in the operator's files.
-    pub configured: Vec<Configured>,
-    /// The resources in the kernel.
-    pub replicas: Vec<Replica>,
-    /// Why DRBD could not be seen.
-    pub drbd_unseen: Vec<String>,
+    /// DRBD.
+    pub drbd: DrbdGround,
     /// Network interfaces.
     pub interfaces: Vec<String>,
     /// The table.
@@ -71,8 +65,28 @@ pub fn ground(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, Lo
     let info = xen::info(world, toolstack)?;
     let domains = xen::domains(world, toolstack, true)?;
 
-    let mut drbd_unseen = Vec::new();
-    let mut unseen = |what: &str, error: DrbdError| drbd_unseen.push(format!("{what}: {error}"));
+    let drbd = drbd_ground(world, &host);
+    let interfaces = world.list(Path::new("/sys/class/net")).unwrap_or_default();
+    Ok(Ground { host, fqdn, toolstack, info, domains, drbd, interfaces, table, record })
+}
+
+/// Every DRBD resource of this Dom0.
+#[derive(Debug, Clone)]
+pub struct DrbdGround {
+    /// Which DRBD answers.
+    pub generation: Option<Generation>,
+    /// The resources in the operator's files.
+    pub configured: Vec<Configured>,
+    /// The resources in the kernel.
+    pub replicas: Vec<Replica>,
+    /// What could not be seen, and why.
+    pub unseen: Vec<String>,
+}
+
+/// Looks at DRBD alone.
+pub fn drbd_ground(world: &dyn World, host: &HostName) -> DrbdGround {
+    let mut not_seen = Vec::new();
+    let mut unseen = |what: &str, error: DrbdError| not_seen.push(format!("{what}: {error}"));
     let generation = drbd::generation(world).unwrap_or_else(|e| {
         unseen("DRBD's version", e);
         None
@@ -83,13 +97,12 @@ pub fn ground(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, Lo
     });
     let replicas = match generation {
         None => Vec::new(),
-        Some(generation) => drbd::replicas(world, generation, &configured).unwrap_or_else(|e| {
+        Some(generation) => drbd::replicas(world, generation, host.as_str()).unwrap_or_else(|e| {
             unseen("DRBD's roles", e);
             Vec::new()
         }),
     };
-    let interfaces = world.list(Path::new("/sys/class/net")).unwrap_or_default();
-    Ok(Ground { host, fqdn, toolstack, info, domains, generation, configured, replicas, drbd_unseen, interfaces, table, record })
+    DrbdGround { generation, configured, replicas, unseen: not_seen }
 }
 
 /// The lock of a domU: whoever moves, settles or starts it holds it.
@@ -108,7 +121,7 @@ const CONFIG_FOLDERS: [&str; 3] = ["/etc/xen/drbd-auto", "/etc/xen/auto", "/etc/
 impl Ground {
     /// Everything about one domU. `known` are resources that somebody else knows it to have; `holding`: its lock is ours.
     pub fn end(&self, world: &dyn World, domu: &DomuName, known: &[ResourceName], holding: bool) -> Result<End, LookError> {
-        let mut unseen = self.drbd_unseen.clone();
+        let mut unseen = self.drbd.unseen.clone();
         let mut copies = Vec::new();
         let mut disks: Vec<DiskSeen> = Vec::new();
         let mut bridges_used = Vec::new();
@@ -126,7 +139,7 @@ impl Ground {
             let mut kind = None;
             match xen::long(world, self.toolstack, Which::Id(domain.id)) {
                 Ok(long) => {
-                    kind = Some(long.kind.to_string());
+                    kind = Some(format!("{:?}", long.kind).to_ascii_lowercase());
                     if disks.is_empty() {
                         disks = self.running_disks(&long.disks, &mut unseen);
                     }
@@ -149,7 +162,7 @@ impl Ground {
         let mut replicas: Vec<ReplicaSeen> = Vec::new();
         for name in names {
             if !replicas.iter().any(|r| r.replica.resource == name) {
-                replicas.extend(self.replica(world, &name));
+                replicas.extend(self.drbd.replica(world, &name));
             }
         }
 
@@ -168,7 +181,7 @@ impl Ground {
             nameless: self.domains.iter().filter(|d| d.name == "(null)").count() as u32,
             disks,
             replicas,
-            generation: self.generation,
+            generation: self.drbd.generation,
             config,
             bridges_used,
             interfaces: self.interfaces.clone(),
@@ -195,9 +208,15 @@ impl Ground {
             .collect()
     }
 
-    fn disk(&self, seen: (String, String, bool, bool), used: &DrbdUse, promotion: Promotion, unseen: &mut Vec<String>) -> DiskSeen {
+    fn disk(
+        &self,
+        seen: (String, String, bool, bool),
+        used: &DrbdUse,
+        promotion: Promotion,
+        unseen: &mut Vec<String>,
+    ) -> DiskSeen {
         let (vdev, target, writable, cdrom) = seen;
-        let resource = config::resolve(used, &self.configured).unwrap_or_else(|why| {
+        let resource = config::resolve(used, &self.drbd.configured).unwrap_or_else(|why| {
             unseen.push(format!("disk {vdev} ({target}): {why}"));
             None
         });
@@ -211,23 +230,8 @@ impl Ground {
 
     /// DRBD 9 promotes when the device is opened, unless the file forbids it.
     fn promotes_itself(&self, resource: Option<&ResourceName>) -> bool {
-        self.generation == Some(Generation::V9)
-            && resource.is_some_and(|r| self.configured.iter().any(|c| &c.resource == r && c.auto_promote))
-    }
-
-    /// A resource as the kernel and the file have it; `None` where the file does not know it.
-    pub fn replica(&self, world: &dyn World, name: &ResourceName) -> Option<ReplicaSeen> {
-        let configured = self.configured.iter().find(|c| &c.resource == name)?;
-        let replica = self.replicas.iter().find(|r| &r.resource == name).cloned();
-        let options = match (&replica, self.generation) {
-            (Some(replica), Some(generation)) if replica.is_up() => {
-                let minors: Vec<u32> = configured.volumes.iter().map(|v| v.minor).collect();
-                drbd::running_options(world, generation, name, &minors).ok()
-            }
-            _ => None,
-        };
-        let down = || Replica { resource: name.clone(), role: Role::Unknown, volumes: vec![], peers: vec![], may_promote: None };
-        Some(ReplicaSeen { replica: replica.unwrap_or_else(down), options, configured: configured.clone() })
+        self.drbd.generation == Some(Generation::V9)
+            && resource.is_some_and(|r| self.drbd.configured.iter().any(|c| &c.resource == r && c.auto_promote))
     }
 
     /// The file that defines the domU, and the disks in it. Files that are not understood are passed over: they define nothing.
@@ -261,6 +265,23 @@ impl Ground {
             }
         }
         (None, Vec::new())
+    }
+}
+
+impl DrbdGround {
+    /// A resource as the kernel and the file have it; `None` where the file does not know it.
+    pub fn replica(&self, world: &dyn World, name: &ResourceName) -> Option<ReplicaSeen> {
+        let configured = self.configured.iter().find(|c| &c.resource == name)?;
+        let replica = self.replicas.iter().find(|r| &r.resource == name).cloned();
+        let options = match (&replica, self.generation) {
+            (Some(replica), Some(generation)) if replica.is_up() => {
+                let minors: Vec<u32> = configured.volumes.iter().map(|v| v.minor).collect();
+                drbd::running_options(world, generation, name, &minors).ok()
+            }
+            _ => None,
+        };
+        let down = || Replica { resource: name.clone(), role: Role::Unknown, volumes: vec![], peers: vec![], may_promote: None };
+        Some(ReplicaSeen { replica: replica.unwrap_or_else(down), options, configured: configured.clone() })
     }
 }
 

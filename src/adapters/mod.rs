@@ -21,8 +21,6 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
-pub mod xen;
-
 /// What can be done to the world, and nothing else.
 ///
 /// Paths are the absolute paths of the design (`/etc/xen/…`); the world puts its root in front of them.
@@ -49,8 +47,10 @@ pub trait World {
     /// One roll of the dice: 0 up to, not including, `below`.
     fn roll(&self, below: u64) -> u64;
 
-    /// How a program that we start must be told a path of ours: with the root in front.
-    fn told(&self, path: &str) -> String;
+    /// How a program that we start must be told a path of ours: with the root in front, where there is one.
+    fn told(&self, path: &str) -> String {
+        path.to_string()
+    }
 
     /// Reads a whole file: a plain one of at most 8 MiB. Symbolic links are followed. The error does not carry the path, nor
     /// do those of [`World::list`] and [`World::replace`].

@@ -109,11 +109,7 @@ pub struct Peer<'a> {
 impl<'a> Peer<'a> {
     /// The peer of that name.
     pub fn new(world: &'a dyn World, us: &HostName, host: &HostName) -> Peer<'a> {
-        Peer {
-            world,
-            us: us.clone(),
-            host: host.clone(),
-        }
+        Peer { world, us: us.clone(), host: host.clone() }
     }
 
     /// Asks for a sign of life.
@@ -124,10 +120,7 @@ impl<'a> Peer<'a> {
 
     /// What is there of the domU and of these resources.
     pub fn look(&self, domu: &DomuName, resources: &[ResourceName]) -> Result<End, PeerError> {
-        let wish = Wish::Look {
-            domu: domu.clone(),
-            resources: resources.to_vec(),
-        };
+        let wish = Wish::Look { domu: domu.clone(), resources: resources.to_vec() };
         match self.ask(wish, Duration::from_secs(90))? {
             Answer::Look(end) if &end.domu == domu => Ok(*end),
             other => Err(self.garbled(&format!("{other:?}"))),
@@ -136,26 +129,17 @@ impl<'a> Peer<'a> {
 
     /// Has these deeds done there, in this order, up to the first that fails.
     pub fn act(&self, domu: &DomuName, deeds: &[Deed]) -> Result<(), PeerError> {
-        let wish = Wish::Do {
-            domu: domu.clone(),
-            deeds: deeds.to_vec(),
-        };
+        let wish = Wish::Do { domu: domu.clone(), deeds: deeds.to_vec() };
         match self.ask(wish, Duration::from_secs(600))? {
             Answer::Done { failed: None, .. } => Ok(()),
-            Answer::Done { failed: Some(why), .. } => Err(PeerError::Refused {
-                host: self.host.clone(),
-                why,
-            }),
+            Answer::Done { failed: Some(why), .. } => Err(PeerError::Refused { host: self.host.clone(), why }),
             other => Err(self.garbled(&format!("{other:?}"))),
         }
     }
 
     /// Has the domU sent to us; what the peer says meanwhile is passed on. Returns its exit code.
     pub fn send(&self, domu: &DomuName, options: &[String]) -> Result<i32, PeerError> {
-        self.follow(Wish::Send {
-            domu: domu.clone(),
-            options: options.to_vec(),
-        })
+        self.follow(Wish::Send { domu: domu.clone(), options: options.to_vec() })
     }
 
     /// Has an interrupted migration that was begun there settled there. Returns its exit code.
@@ -164,11 +148,7 @@ impl<'a> Peer<'a> {
     }
 
     fn request(&self, wish: Wish) -> String {
-        Request {
-            from: Some(self.us.clone()),
-            wish,
-        }
-        .to_string()
+        Request { from: Some(self.us.clone()), wish }.to_string()
     }
 
     fn ask(&self, wish: Wish, limit: Duration) -> Result<Answer, PeerError> {
@@ -195,30 +175,20 @@ impl<'a> Peer<'a> {
     }
 
     fn only(&self, answer: Answer, wanted: impl Fn(&Answer) -> bool) -> Result<Answer, PeerError> {
-        if wanted(&answer) {
-            Ok(answer)
-        } else {
-            Err(self.garbled(&format!("{answer:?}")))
-        }
+        if wanted(&answer) { Ok(answer) } else { Err(self.garbled(&format!("{answer:?}"))) }
     }
 
     fn read(&self, output: &Output) -> Result<Answer, PeerError> {
         let prefix = format!("xen-migrate/{PROTOCOL} ");
         let mut answers = output.stdout.lines().filter_map(|line| line.strip_prefix(&prefix));
-        let other: Vec<&str> = output
-            .stdout
-            .lines()
-            .filter(|line| !line.starts_with(&prefix) && !line.trim().is_empty())
-            .collect();
+        let other: Vec<&str> =
+            output.stdout.lines().filter(|line| !line.starts_with(&prefix) && !line.trim().is_empty()).collect();
         let answer = match (answers.next(), answers.next()) {
             (Some(text), None) => serde_json::from_str::<Answer>(text).ok(),
             _ => None,
         };
         match answer {
-            Some(Answer::Refused(why)) => Err(PeerError::Refused {
-                host: self.host.clone(),
-                why: printable(&why),
-            }),
+            Some(Answer::Refused(why)) => Err(PeerError::Refused { host: self.host.clone(), why: printable(&why) }),
             Some(_) if !other.is_empty() => Err(self.garbled(&format!(
                 "its login shell prints {:?} on standard output, which would break the memory stream of a migration; \
                  mend /root/.bashrc there (nothing may be printed without a terminal)",
@@ -226,29 +196,16 @@ impl<'a> Peer<'a> {
             ))),
             Some(answer) => Ok(answer),
             None if output.ended == Ended::Exit(255) => {
-                let said = if output.stderr.trim().is_empty() {
-                    "no reason given".into()
-                } else {
-                    tail(&output.stderr)
-                };
+                let said = if output.stderr.trim().is_empty() { "no reason given".into() } else { tail(&output.stderr) };
                 let trouble = Trouble::of(&output.stderr);
                 // Once we were let in, silence is a cut line or a killed program, not a closed door.
-                let cut = ["closed by remote host", "Broken pipe", "not responding", "reset by peer"]
-                    .iter()
-                    .any(|w| said.contains(w));
+                let cut =
+                    ["closed by remote host", "Broken pipe", "not responding", "reset by peer"].iter().any(|w| said.contains(w));
                 if output.stderr.trim().is_empty() || cut {
-                    return Err(PeerError::Lost {
-                        host: self.host.clone(),
-                        said,
-                    });
+                    return Err(PeerError::Lost { host: self.host.clone(), said });
                 }
                 let advice = trouble.advice(&self.us, &self.host);
-                Err(PeerError::Unreachable {
-                    host: self.host.clone(),
-                    trouble,
-                    said,
-                    advice,
-                })
+                Err(PeerError::Unreachable { host: self.host.clone(), trouble, said, advice })
             }
             None => {
                 let said = [output.stdout.trim(), output.stderr.trim()].join(" ");
@@ -263,10 +220,7 @@ impl<'a> Peer<'a> {
 
     fn not_run(&self, error: CallError) -> PeerError {
         match error {
-            CallError::TimedOut { .. } => PeerError::Lost {
-                host: self.host.clone(),
-                said: error.to_string(),
-            },
+            CallError::TimedOut { .. } => PeerError::Lost { host: self.host.clone(), said: error.to_string() },
             _ => PeerError::Unreachable {
                 host: self.host.clone(),
                 trouble: Trouble::Unreachable,
@@ -277,18 +231,13 @@ impl<'a> Peer<'a> {
     }
 
     fn garbled(&self, said: &str) -> PeerError {
-        PeerError::Garbled {
-            host: self.host.clone(),
-            said: printable(said),
-        }
+        PeerError::Garbled { host: self.host.clone(), said: printable(said) }
     }
 }
 
 /// What a peer says goes to a terminal: without control characters.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\n' { '?' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
 }
 
 fn shortened(text: &str) -> String {

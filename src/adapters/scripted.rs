@@ -38,11 +38,7 @@ impl Scripted {
 
     /// `argv` is the call as its `Display` shows it. Several answers for one argv are given in their order, the last one for ever.
     pub(crate) fn answers(self, argv: &str, exit: i32, stdout: &str, stderr: &str) -> Scripted {
-        let output = Output {
-            ended: Ended::Exit(exit),
-            stdout: stdout.to_string(),
-            stderr: stderr.to_string(),
-        };
+        let output = Output { ended: Ended::Exit(exit), stdout: stdout.to_string(), stderr: stderr.to_string() };
         self.with(argv, Answer::Ends(output))
     }
 
@@ -97,9 +93,7 @@ impl World for Scripted {
             Answer::Missing => Err(CallError::NotFound(call.program.clone())),
             Answer::Hangs => Err(CallError::TimedOut {
                 call: call.to_string(),
-                limit: call
-                    .limit
-                    .unwrap_or_else(|| panic!("{call} has no limit and would hang for ever")),
+                limit: call.limit.unwrap_or_else(|| panic!("{call} has no limit and would hang for ever")),
                 said: String::new(),
             }),
         }
@@ -108,10 +102,7 @@ impl World for Scripted {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.files.get(path) {
             Some(text) => Ok(text.clone()),
-            None => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("{}: no such file", path.display()),
-            )),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, format!("{}: no such file", path.display()))),
         }
     }
 

@@ -123,18 +123,12 @@ mod tests {
     fn complaints_as_recorded() {
         for (stderr, trouble) in [
             ("root@127.0.0.1: Permission denied (publickey).\n", Trouble::NotAuthorised),
-            (
-                "ssh: Could not resolve hostname nosuch.invalid: Name or service not known\n",
-                Trouble::NoSuchHost,
-            ),
+            ("ssh: Could not resolve hostname nosuch.invalid: Name or service not known\n", Trouble::NoSuchHost),
             (
                 "No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n",
                 Trouble::HostKey,
             ),
-            (
-                "@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nroot@h: Permission denied (publickey).\n",
-                Trouble::KeyMode,
-            ),
+            ("@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nroot@h: Permission denied (publickey).\n", Trouble::KeyMode),
             ("ssh: connect to host h port 22: Connection refused\n", Trouble::Unreachable),
             ("Connection to h closed by remote host.\n", Trouble::Unreachable),
             ("", Trouble::Unreachable),

@@ -71,16 +71,9 @@ pub fn table(world: &dyn World) -> Result<TableFile, StoreError> {
     match world.read(Path::new(table::PATH)) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            Ok(TableFile {
-                table: table::parse(&text),
-                text,
-                missing: false,
-            })
+            Ok(TableFile { table: table::parse(&text), text, missing: false })
         }
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(TableFile {
-            missing: true,
-            ..TableFile::default()
-        }),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(TableFile { missing: true, ..TableFile::default() }),
         Err(why) => Err(StoreError::Unreadable { path: table::PATH, why }),
     }
 }
@@ -111,9 +104,7 @@ pub fn update(world: &dyn World, change: impl FnOnce(&mut Record)) -> Result<(),
     if now == before {
         return Ok(());
     }
-    world
-        .replace(Path::new(record::PATH), &now.to_text())
-        .map_err(|why| StoreError::Unwritable { path: record::PATH, why })
+    world.replace(Path::new(record::PATH), &now.to_text()).map_err(|why| StoreError::Unwritable { path: record::PATH, why })
 }
 
 /// Whoever holds the record's lock only reads and writes a small file, so waiting is short.
@@ -125,10 +116,7 @@ fn lock(world: &dyn World) -> Result<Box<dyn super::Held>, StoreError> {
             Err(LockError::Held(who)) => {
                 let late = world.clock().saturating_sub(start) > Duration::from_secs(10);
                 if late || world.nap(Duration::from_millis(50)) == Nap::Stopped && late {
-                    return Err(StoreError::Locked {
-                        path: record::PATH,
-                        why: format!("locked for over 10 s by {who}"),
-                    });
+                    return Err(StoreError::Locked { path: record::PATH, why: format!("locked for over 10 s by {who}") });
                 }
             }
             Err(LockError::Io(why)) => return Err(StoreError::Unwritable { path: record::PATH, why }),

@@ -3,9 +3,11 @@
 pub mod exit;
 pub mod xen_migrate;
 
+use crate::adapters::real::Real;
 use crate::adapters::{To, World};
 use std::ffi::OsString;
-use std::path::Path;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The names of the executable. `symlinks.sh` makes them; a test holds the two lists against each other.
@@ -20,13 +22,57 @@ pub struct Surroundings {
     pub ssh_connection: Option<String>,
     /// Standard output is a terminal.
     pub terminal: bool,
-    /// How wide it is.
-    pub width: Option<usize>,
 }
 
 /// Finds the applet that `argv[0]` names, makes the real world, and runs it there.
-pub fn main(_argv: Vec<OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn main(argv: Vec<OsString>) -> ExitCode {
+    let argv: Vec<String> = argv.into_iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let around = Surroundings::of_this_process();
+    let mut real = Real::new(early("--root", &argv).or_else(|| env_root(&argv)).map(PathBuf::from));
+    if let Some(folders) = early("--path", &argv) {
+        real.path = OsString::from(folders);
+    } else if is_forced_command(&argv) {
+        // Whatever sshd or a login shell made of PATH: the dedicated key gets the system's own tools.
+        real.path = OsString::from("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    }
+    ExitCode::from(u8::try_from(run(&real, &argv, &around)).unwrap_or(1))
+}
+
+impl Surroundings {
+    fn of_this_process() -> Surroundings {
+        let var = |name: &str| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned());
+        Surroundings {
+            ssh_original_command: var("SSH_ORIGINAL_COMMAND"),
+            ssh_connection: var("SSH_CONNECTION"),
+            terminal: std::io::stdout().is_terminal(),
+        }
+    }
+}
+
+/// An option that must be known before the world is made. The command line is checked in full later.
+fn early(option: &str, argv: &[String]) -> Option<String> {
+    let mut words = argv.iter().skip(1).take_while(|w| *w != "--");
+    while let Some(word) = words.next() {
+        if word == option {
+            return words.next().cloned();
+        }
+        if let Some(value) = word.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')) {
+            return Some(value.to_string());
+        }
+    }
+    None
+}
+
+/// The root that the environment asks for. A peer has no say in it: only the `command=` line itself has, by `--root`.
+fn env_root(argv: &[String]) -> Option<String> {
+    if is_forced_command(argv) {
+        return None;
+    }
+    std::env::var("XEN_DRBD_ROOT").ok().filter(|root| !root.is_empty())
+}
+
+fn is_forced_command(argv: &[String]) -> bool {
+    argv.iter().any(|word| applet_name(word) == "migrate2")
 }
 
 /// Runs one applet in a given world: what [`main`] does with the real one and the lab with a pretend one.
@@ -59,17 +105,10 @@ pub fn run(world: &dyn World, argv: &[String], around: &Surroundings) -> i32 {
 
 /// The file name, without the `S20` or `K80` of an init link.
 fn applet_name(argv0: &str) -> String {
-    let name = Path::new(argv0)
-        .file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = Path::new(argv0).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let bytes = name.as_bytes();
     let init = bytes.len() > 3 && matches!(bytes[0], b'S' | b'K') && bytes[1..3].iter().all(u8::is_ascii_digit);
-    if init && NAMES.contains(&&name[3..]) {
-        name[3..].to_string()
-    } else {
-        name
-    }
+    if init && NAMES.contains(&&name[3..]) { name[3..].to_string() } else { name }
 }
 
 fn listing(name: &str) -> String {
@@ -85,10 +124,7 @@ fn listing(name: &str) -> String {
 }
 
 fn xen_drbd_auto(world: &dyn World) -> i32 {
-    world.say(
-        To::Err,
-        "xen-drbd-auto: this version does not start domUs at boot yet; nothing was started, nothing is waiting",
-    );
+    world.say(To::Err, "xen-drbd-auto: this version does not start domUs at boot yet; nothing was started, nothing is waiting");
     // LSB: unimplemented feature.
     3
 }

@@ -114,10 +114,7 @@ pub struct Options {
 impl Default for Options {
     /// What DRBD does when the file says nothing.
     fn default() -> Self {
-        Options {
-            two_primaries: false,
-            fencing: Fencing::DontCare,
-        }
+        Options { two_primaries: false, fencing: Fencing::DontCare }
     }
 }
 
@@ -194,9 +191,7 @@ impl Replica {
         !self.peers.is_empty()
             && self.peers.iter().all(|p| {
                 !p.volumes.is_empty()
-                    && p.volumes
-                        .iter()
-                        .all(|v| v.disk == Disk::UpToDate && v.replication == Replication::Established)
+                    && p.volumes.iter().all(|v| v.disk == Disk::UpToDate && v.replication == Replication::Established)
             })
     }
 

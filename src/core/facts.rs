@@ -195,29 +195,14 @@ impl ReplicaSeen {
         let peer_roles = list(r.peers.iter().map(|p| p.role.to_string()).collect());
         let connections = list(r.peers.iter().map(|p| p.connection.to_string()).collect());
         let disks = list(r.volumes.iter().map(|v| v.disk.to_string()).collect());
-        let peer_disks = list(
-            r.peers
-                .iter()
-                .flat_map(|p| p.volumes.iter().map(|v| v.disk.to_string()))
-                .collect(),
-        );
+        let peer_disks = list(r.peers.iter().flat_map(|p| p.volumes.iter().map(|v| v.disk.to_string())).collect());
         let copying: Vec<String> = r
             .peers
             .iter()
             .flat_map(|p| &p.volumes)
-            .filter(|v| {
-                !matches!(
-                    v.replication,
-                    super::drbd::Replication::Established | super::drbd::Replication::Off
-                )
-            })
+            .filter(|v| !matches!(v.replication, super::drbd::Replication::Established | super::drbd::Replication::Off))
             .map(|v| format!(" {}", v.replication))
             .collect();
-        format!(
-            "{} {}/{peer_roles} {connections} {disks}/{peer_disks}{}",
-            r.resource,
-            r.role,
-            copying.concat()
-        )
+        format!("{} {}/{peer_roles} {connections} {disks}/{peer_disks}{}", r.resource, r.role, copying.concat())
     }
 }

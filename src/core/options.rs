@@ -73,13 +73,7 @@ struct Known {
 }
 
 const fn known(short: Option<char>, long: Option<&'static str>, value: Value, means: Means, peer: bool) -> Known {
-    Known {
-        short,
-        long,
-        value,
-        means,
-        peer,
-    }
+    Known { short, long, value, means, peer }
 }
 
 /// `xl_migrate.c`, `main_migrate`, of 4.20: `FC:s:epD`, `--debug`, `--live`. (`-p` since 4.8, `-D` since 4.14.)
@@ -112,10 +106,7 @@ const XL_INSTEAD: [(&str, &str); 17] = [
     ("resource", "xl has no limit for the rate: delete it and its number"),
     ("port", "xl goes through ssh: delete it and its number"),
     ("n", "xl chooses the NUMA node by the domU's config: delete it and its number"),
-    (
-        "node",
-        "xl chooses the NUMA node by the domU's config: delete it and its number",
-    ),
+    ("node", "xl chooses the NUMA node by the domU's config: delete it and its number"),
     ("ssl", "xl goes through ssh, which encrypts: delete it"),
     ("c", "xl has no managed domains: delete it"),
     ("change_home_server", "xl has no managed domains: delete it"),
@@ -147,19 +138,11 @@ fn read(toolstack: Toolstack, words: &[String], peer: bool) -> Result<Checked, B
         Toolstack::Xl => &XL,
         Toolstack::Xm => &XM,
     };
-    let mut checked = Checked {
-        words: words.to_vec(),
-        leave_paused: false,
-        own_transport: false,
-        live: toolstack == Toolstack::Xl,
-    };
+    let mut checked =
+        Checked { words: words.to_vec(), leave_paused: false, own_transport: false, live: toolstack == Toolstack::Xl };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
-        let bad = |why: String| BadOption {
-            word: word.chars().take(80).collect(),
-            toolstack,
-            why,
-        };
+        let bad = |why: String| BadOption { word: word.chars().take(80).collect(), toolstack, why };
         if word.chars().any(char::is_control) {
             return Err(bad("it contains a control character".to_string()));
         }
@@ -190,10 +173,7 @@ fn read(toolstack: Toolstack, words: &[String], peer: bool) -> Result<Checked, B
                 Some(option) => met(option, inline)?,
                 None => return Err(bad(unknown(toolstack, options, name))),
             }
-        } else if let Some(letters) = word
-            .strip_prefix('-')
-            .filter(|letters| !letters.is_empty() && *letters != "-")
-        {
+        } else if let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty() && *letters != "-") {
             // `-eD` is two options, `-p8002` is one with its value.
             for (at, letter) in letters.char_indices() {
                 if toolstack == Toolstack::Xl && at > 0 && letter.is_ascii_digit() && letters.starts_with('p') {
@@ -234,10 +214,7 @@ fn unknown(toolstack: Toolstack, options: &[Known], name: &str) -> String {
         return (*instead).to_string();
     }
     // Both programs take a beginning for the whole; a later version may know two that begin so.
-    let whole = options
-        .iter()
-        .filter_map(|option| option.long)
-        .find(|long| name.len() > 1 && long.starts_with(name));
+    let whole = options.iter().filter_map(|option| option.long).find(|long| name.len() > 1 && long.starts_with(name));
     match whole {
         Some(long) => format!("write it in full: --{long}"),
         None => "it is not an option that is known".to_string(),
@@ -256,11 +233,7 @@ fn fits(value: Value, word: &str) -> Result<(), String> {
             !word.is_empty() && !word.starts_with('-') && !word.chars().any(|c| c.is_control() || c.is_whitespace())
         }
     };
-    if good {
-        Ok(())
-    } else {
-        Err(format!("it needs {}, and {word:?} is not one", named(value)))
-    }
+    if good { Ok(()) } else { Err(format!("it needs {}, and {word:?} is not one", named(value))) }
 }
 
 fn named(value: Value) -> String {
@@ -290,17 +263,7 @@ mod tests {
 
     #[test]
     fn xl_knows_its_own_and_is_always_live() {
-        for text in [
-            "",
-            "--live",
-            "--debug",
-            "-D",
-            "-e",
-            "-F",
-            "-eD",
-            "-C /etc/xen/web.cfg",
-            "-C/etc/xen/web.cfg",
-        ] {
+        for text in ["", "--live", "--debug", "-D", "-e", "-F", "-eD", "-C /etc/xen/web.cfg", "-C/etc/xen/web.cfg"] {
             let checked = check(Xl, &words(text)).unwrap_or_else(|bad| panic!("{text}: {bad}"));
             assert!(checked.live && !checked.leave_paused && !checked.own_transport, "{text}");
             assert_eq!(checked.words, words(text));
@@ -356,19 +319,9 @@ mod tests {
 
     #[test]
     fn xm_is_live_only_when_asked() {
-        for text in [
-            "",
-            "-p 8002",
-            "-p8002",
-            "--port=8002",
-            "--port 8002",
-            "-s",
-            "--ssl",
-            "-n 1",
-            "-c",
-            "--change_home_server",
-            "-r 100",
-        ] {
+        for text in
+            ["", "-p 8002", "-p8002", "--port=8002", "--port 8002", "-s", "--ssl", "-n 1", "-c", "--change_home_server", "-r 100"]
+        {
             let checked = check(Xm, &words(text)).unwrap_or_else(|bad| panic!("{text}: {bad}"));
             assert!(!checked.live && !checked.leave_paused && !checked.own_transport, "{text}");
         }
@@ -396,30 +349,10 @@ mod tests {
         for text in ["", "--live", "--debug", "-D", "--live --debug"] {
             assert!(check_from_peer(Xl, &words(text)).is_ok(), "{text}");
         }
-        for text in [
-            "-s tunnel",
-            "-C /etc/passwd",
-            "-p",
-            "-Dp",
-            "-e",
-            "-F",
-            "-Ds tunnel",
-            "-l",
-            "x",
-        ] {
+        for text in ["-s tunnel", "-C /etc/passwd", "-p", "-Dp", "-e", "-F", "-Ds tunnel", "-l", "x"] {
             assert!(check_from_peer(Xl, &words(text)).is_err(), "{text}");
         }
-        for text in [
-            "-l",
-            "--live",
-            "-p 8002",
-            "--port=8002",
-            "-n 1",
-            "--node 1",
-            "-s",
-            "--ssl",
-            "-lsp 8002",
-        ] {
+        for text in ["-l", "--live", "-p 8002", "--port=8002", "-n 1", "--node 1", "-s", "--ssl", "-lsp 8002"] {
             assert!(check_from_peer(Xm, &words(text)).is_ok(), "{text}");
         }
         for text in ["-c", "-r 5", "--resource=5", "--change_home_server", "-lc"] {

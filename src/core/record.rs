@@ -54,10 +54,7 @@ impl State {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = State::ALL
-            .iter()
-            .find(|(state, _)| state == self)
-            .map_or("", |(_, word)| word);
+        let word = State::ALL.iter().find(|(state, _)| state == self).map_or("", |(_, word)| word);
         f.pad(word)
     }
 }
@@ -163,12 +160,7 @@ pub fn parse(text: &str) -> Result<Record, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut version = 0;
     let mut ended: Option<(u32, usize)> = None;
-    let fault = |line: u32, column: u32, what: String, expected: &str| Fault {
-        line,
-        column,
-        what,
-        expected: expected.into(),
-    };
+    let fault = |line: u32, column: u32, what: String, expected: &str| Fault { line, column, what, expected: expected.into() };
 
     if text.trim().is_empty() {
         return Err(vec![fault(
@@ -200,12 +192,7 @@ pub fn parse(text: &str) -> Result<Record, Vec<Fault>> {
         } else if !line.trim().is_empty() {
             match row(line, number) {
                 Ok(row) if record.row(&row.domu).is_some() => {
-                    faults.push(fault(
-                        number,
-                        1,
-                        format!("{} stands here twice", row.domu),
-                        "one row for each domU",
-                    ));
+                    faults.push(fault(number, 1, format!("{} stands here twice", row.domu), "one row for each domU"));
                 }
                 Ok(row) => record.rows.push(row),
                 Err(fault) => faults.push(fault),
@@ -217,20 +204,10 @@ pub fn parse(text: &str) -> Result<Record, Vec<Fault>> {
     match ended {
         // Without rows either, it cannot be told from one of ours that was cut off within its header.
         _ if version == 0 && record.rows.is_empty() && faults.is_empty() => {
-            faults.push(fault(
-                last,
-                1,
-                "the record has neither a version nor a row".into(),
-                "a line `# version 1`",
-            ));
+            faults.push(fault(last, 1, "the record has neither a version nor a row".into(), "a line `# version 1`"));
         }
         _ if version == 0 => {}
-        None => faults.push(fault(
-            last,
-            1,
-            "the record is cut off: its last line is missing".into(),
-            "a line `# EOF rows=…`",
-        )),
+        None => faults.push(fault(last, 1, "the record is cut off: its last line is missing".into(), "a line `# EOF rows=…`")),
         Some((line, count)) if count != record.rows.len() && faults.is_empty() => {
             let what = format!("the record should have {count} rows and has {}", record.rows.len());
             faults.push(fault(line, 12, what, "as many rows as its last line says"));
@@ -256,12 +233,8 @@ fn row(line: &str, number: u32) -> Result<Row, Fault> {
         from += word.len() + 1;
     }
     let end = line.trim_end().chars().count();
-    let column = |n: usize, expected: &str| {
-        words
-            .get(n)
-            .copied()
-            .ok_or_else(|| fault(end, "the row is too short".into(), expected))
-    };
+    let column =
+        |n: usize, expected: &str| words.get(n).copied().ok_or_else(|| fault(end, "the row is too short".into(), expected));
 
     let (at, word) = column(0, "the domU's name")?;
     let domu: DomuName = word.parse().map_err(|bad| fault(at, format!("{bad}"), "the domU's name"))?;
@@ -278,15 +251,7 @@ fn row(line: &str, number: u32) -> Result<Row, Fault> {
     let (at, word) = column(3, time)?;
     let since = humantime::parse_rfc3339(word).map_err(|_| fault(at, format!("{word:?} is no time"), time))?;
 
-    let mut row = Row {
-        domu,
-        state,
-        host,
-        since: since.into(),
-        open: Vec::new(),
-        home: None,
-        from: None,
-    };
+    let mut row = Row { domu, state, host, since: since.into(), open: Vec::new(), home: None, from: None };
     for &(at, word) in &words[4..] {
         let bad = |why: String| fault(at, why, "open=RESOURCE,…  home=HOST  from=HOST");
         match word.split_once('=') {

@@ -97,10 +97,7 @@ impl fmt::Display for Request {
                 options.iter().try_for_each(|o| write!(f, " {o}"))
             }
             Wish::Settle { domu } => write!(f, " settle {domu}"),
-            Wish::Receive {
-                what: Some((domu, host)),
-                words,
-            } => write!(f, " receive {domu} {host} xl {}", words.join(" ")),
+            Wish::Receive { what: Some((domu, host)), words } => write!(f, " receive {domu} {host} xl {}", words.join(" ")),
             Wish::Receive { what: None, .. } => Ok(()),
         }
     }
@@ -123,10 +120,7 @@ pub fn parse(text: Option<&str>) -> Result<Request, BadRequest> {
 
     if words[0] == "xl" {
         let words = receive_words(&words[1..]).ok_or_else(shown)?;
-        return Ok(Request {
-            from: None,
-            wish: Wish::Receive { what: None, words },
-        });
+        return Ok(Request { from: None, wish: Wish::Receive { what: None, words } });
     }
     let version = words[0].strip_prefix("xen-migrate/").ok_or_else(shown)?;
     if version != PROTOCOL.to_string() {
@@ -153,25 +147,15 @@ fn wish(verb: &str, rest: &[&str]) -> Option<Wish> {
     let (domu, rest) = rest.split_first()?;
     let domu: DomuName = domu.parse().ok()?;
     Some(match verb {
-        "look" => Wish::Look {
-            domu,
-            resources: rest.iter().map(|r| r.parse().ok()).collect::<Option<_>>()?,
-        },
-        "do" if !rest.is_empty() && rest.len() <= 100 => Wish::Do {
-            domu,
-            deeds: rest.iter().map(|d| Deed::from_word(d)).collect::<Option<_>>()?,
-        },
-        "send" => Wish::Send {
-            domu,
-            options: rest.iter().map(|o| o.to_string()).collect(),
-        },
+        "look" => Wish::Look { domu, resources: rest.iter().map(|r| r.parse().ok()).collect::<Option<_>>()? },
+        "do" if !rest.is_empty() && rest.len() <= 100 => {
+            Wish::Do { domu, deeds: rest.iter().map(|d| Deed::from_word(d)).collect::<Option<_>>()? }
+        }
+        "send" => Wish::Send { domu, options: rest.iter().map(|o| o.to_string()).collect() },
         "settle" if rest.is_empty() => Wish::Settle { domu },
         "receive" => {
             let [host, "xl", words @ ..] = rest else { return None };
-            Wish::Receive {
-                what: Some((domu, host.parse().ok()?)),
-                words: receive_words(words)?,
-            }
+            Wish::Receive { what: Some((domu, host.parse().ok()?)), words: receive_words(words)? }
         }
         _ => return None,
     })
@@ -262,45 +246,9 @@ mod tests {
     #[test]
     fn hostile_requests_by_the_thousand() {
         let pieces = [
-            "xen-migrate/1",
-            "xen-migrate/2",
-            "from=a",
-            "from=",
-            "ping",
-            "look",
-            "do",
-            "send",
-            "settle",
-            "receive",
-            "web",
-            "-x",
-            "r0",
-            "open=r0",
-            "expect=",
-            "expect=r0@b",
-            "xl",
-            "migrate-receive",
-            "-t",
-            "-e",
-            ";",
-            "$(id)",
-            "`id`",
-            "|",
-            "&&",
-            "\n",
-            "\0",
-            "'",
-            "\"",
-            "--",
-            "ALL",
-            "../x",
-            "é",
-            "destroy-incoming=1",
-            "%s",
-            "~",
-            "*",
-            "\t",
-            "=",
+            "xen-migrate/1", "xen-migrate/2", "from=a", "from=", "ping", "look", "do", "send", "settle", "receive", "web", "-x",
+            "r0", "open=r0", "expect=", "expect=r0@b", "xl", "migrate-receive", "-t", "-e", ";", "$(id)", "`id`", "|", "&&",
+            "\n", "\0", "'", "\"", "--", "ALL", "../x", "é", "destroy-incoming=1", "%s", "~", "*", "\t", "=",
         ];
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let mut roll = |below: usize| {

@@ -77,20 +77,12 @@ pub struct Step {
 impl Step {
     /// A step on this Dom0.
     pub fn here(deed: Deed, why: &'static str) -> Step {
-        Step {
-            place: Place::Here,
-            deed,
-            why,
-        }
+        Step { place: Place::Here, deed, why }
     }
 
     /// A step on the peer.
     pub fn there(deed: Deed, why: &'static str) -> Step {
-        Step {
-            place: Place::There,
-            deed,
-            why,
-        }
+        Step { place: Place::There, deed, why }
     }
 }
 
@@ -107,10 +99,7 @@ impl Deed {
             Deed::Close(r) => format!("close={r}"),
             Deed::Promote(r) => format!("primary={r}"),
             Deed::Demote(r) => format!("secondary={r}"),
-            Deed::Destroy {
-                called: CopyName::Incoming,
-                id,
-            } => format!("destroy-incoming={id}"),
+            Deed::Destroy { called: CopyName::Incoming, id } => format!("destroy-incoming={id}"),
             Deed::Adopt { id } => format!("adopt={id}"),
             Deed::Unpause { id } => format!("unpause={id}"),
             Deed::Arrived => "arrived".into(),
@@ -133,21 +122,14 @@ impl Deed {
                     Some((names, home)) => (names, Some(home.parse().ok()?)),
                     None => (list, None),
                 };
-                let open = names
-                    .split(',')
-                    .filter(|_| !names.is_empty())
-                    .map(|n| n.parse().ok())
-                    .collect::<Option<Vec<_>>>()?;
+                let open = names.split(',').filter(|_| !names.is_empty()).map(|n| n.parse().ok()).collect::<Option<Vec<_>>>()?;
                 Some(Deed::Expect { open, home })
             }
             Some(("open", r)) => Some(Deed::Open(r.parse().ok()?)),
             Some(("close", r)) => Some(Deed::Close(r.parse().ok()?)),
             Some(("primary", r)) => Some(Deed::Promote(r.parse().ok()?)),
             Some(("secondary", r)) => Some(Deed::Demote(r.parse().ok()?)),
-            Some(("destroy-incoming", n)) => Some(Deed::Destroy {
-                called: CopyName::Incoming,
-                id: id(n)?,
-            }),
+            Some(("destroy-incoming", n)) => Some(Deed::Destroy { called: CopyName::Incoming, id: id(n)? }),
             Some(("adopt", n)) => Some(Deed::Adopt { id: id(n)? }),
             Some(("unpause", n)) => Some(Deed::Unpause { id: id(n)? }),
             Some(_) => None,
@@ -195,22 +177,13 @@ mod tests {
     fn what_a_peer_may_be_asked_for_survives_the_wire() {
         let r: ResourceName = "r0".parse().unwrap();
         for deed in [
-            Deed::Expect {
-                open: vec![r.clone(), "r1".parse().unwrap()],
-                home: Some("alpha".parse().unwrap()),
-            },
-            Deed::Expect {
-                open: vec![],
-                home: None,
-            },
+            Deed::Expect { open: vec![r.clone(), "r1".parse().unwrap()], home: Some("alpha".parse().unwrap()) },
+            Deed::Expect { open: vec![], home: None },
             Deed::Open(r.clone()),
             Deed::Close(r.clone()),
             Deed::Promote(r.clone()),
             Deed::Demote(r),
-            Deed::Destroy {
-                called: CopyName::Incoming,
-                id: 7,
-            },
+            Deed::Destroy { called: CopyName::Incoming, id: 7 },
             Deed::Adopt { id: 7 },
             Deed::Unpause { id: 7 },
             Deed::Arrived,
@@ -223,14 +196,7 @@ mod tests {
     #[test]
     fn a_peer_can_never_ask_for_more() {
         assert_eq!(Deed::Send.word(), None);
-        assert_eq!(
-            Deed::Destroy {
-                called: CopyName::Plain,
-                id: 7
-            }
-            .word(),
-            None
-        );
+        assert_eq!(Deed::Destroy { called: CopyName::Plain, id: 7 }.word(), None);
         for word in [
             "",
             "send",

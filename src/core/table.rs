@@ -41,10 +41,7 @@ impl Table {
 
     /// The line of a row that begins with this domU and has a fault.
     pub fn faulty_line(&self, domu: &DomuName) -> Option<u32> {
-        self.faulty
-            .iter()
-            .find(|(name, _)| name == domu.as_str())
-            .map(|(_, line)| *line)
+        self.faulty.iter().find(|(name, _)| name == domu.as_str()).map(|(_, line)| *line)
     }
 }
 
@@ -95,46 +92,27 @@ fn words(line: &str) -> Vec<(u32, &str)> {
 fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut fault = |column: u32, what: String, expected: &str| {
-        faults.push(Fault {
-            line,
-            column,
-            what,
-            expected: expected.to_string(),
-        });
+        faults.push(Fault { line, column, what, expected: expected.to_string() });
     };
 
     let (column, first) = words[0];
-    let domu = first
-        .parse::<DomuName>()
-        .map_err(|bad| fault(column, bad.to_string(), "the domU's name as `xl list` shows it"));
+    let domu = first.parse::<DomuName>().map_err(|bad| fault(column, bad.to_string(), "the domU's name as `xl list` shows it"));
 
     let mut hosts: Vec<HostName> = Vec::new();
     match words.get(1) {
         None => {
             let end = text.trim_end().chars().count() as u32 + 1;
-            fault(
-                end,
-                "there is no second column".into(),
-                "the partner Dom0, or several with commas between them",
-            );
+            fault(end, "there is no second column".into(), "the partner Dom0, or several with commas between them");
         }
         Some(&(column, list)) => {
             let mut at = column;
             for word in list.split(',') {
                 match word.parse::<HostName>() {
                     Ok(host) if hosts.iter().any(|h| h.same_host(&host)) => {
-                        fault(
-                            at,
-                            format!("the host {host} stands here twice"),
-                            "each host once, the preferred first",
-                        );
+                        fault(at, format!("the host {host} stands here twice"), "each host once, the preferred first");
                     }
                     Ok(host) => hosts.push(host),
-                    Err(bad) => fault(
-                        at,
-                        bad.to_string(),
-                        "a Dom0's name, or several with commas and no blanks between them",
-                    ),
+                    Err(bad) => fault(at, bad.to_string(), "a Dom0's name, or several with commas and no blanks between them"),
                 }
                 at += word.chars().count() as u32 + 1;
             }
@@ -144,17 +122,9 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
     let mut options = Vec::new();
     for &(column, word) in words.iter().skip(2) {
         if word.chars().any(char::is_control) {
-            fault(
-                column,
-                format!("the option {word:?} holds a control character"),
-                "options of `xl migrate` or `xm migrate`",
-            );
+            fault(column, format!("the option {word:?} holds a control character"), "options of `xl migrate` or `xm migrate`");
         } else if word.starts_with('#') {
-            fault(
-                column,
-                "a comment cannot follow a row".into(),
-                "comments on lines of their own, with # first",
-            );
+            fault(column, "a comment cannot follow a row".into(), "comments on lines of their own, with # first");
             break;
         } else {
             options.push(word.to_string());
@@ -162,12 +132,7 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
     }
 
     match domu {
-        Ok(domu) if faults.is_empty() => Ok(Entry {
-            domu,
-            hosts,
-            options,
-            line,
-        }),
+        Ok(domu) if faults.is_empty() => Ok(Entry { domu, hosts, options, line }),
         _ => Err(faults),
     }
 }
@@ -176,10 +141,7 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
 fn refuse_duplicates(table: &mut Table) {
     let entries = std::mem::take(&mut table.entries);
     for entry in &entries {
-        match entries
-            .iter()
-            .find(|other| other.domu == entry.domu && other.line != entry.line)
-        {
+        match entries.iter().find(|other| other.domu == entry.domu && other.line != entry.line) {
             None => table.entries.push(entry.clone()),
             Some(other) => {
                 table.faulty.push((entry.domu.to_string(), entry.line));

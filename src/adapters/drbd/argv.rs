@@ -160,19 +160,12 @@ impl NotAtRunTime {
             net.to_string(),
             "}".into(),
         ];
-        NotAtRunTime {
-            resource: resource.clone(),
-            lines,
-        }
+        NotAtRunTime { resource: resource.clone(), lines }
     }
 }
 
 fn two_primaries_word(wanted: bool) -> &'static str {
-    if wanted {
-        "--allow-two-primaries=yes"
-    } else {
-        "--allow-two-primaries=no"
-    }
+    if wanted { "--allow-two-primaries=yes" } else { "--allow-two-primaries=no" }
 }
 
 #[cfg(test)]
@@ -189,11 +182,7 @@ mod tests {
     }
 
     fn set(generation: Generation, wanted: &Options, present: &Options) -> Vec<String> {
-        set_options(generation, &r0(), wanted, present)
-            .unwrap()
-            .iter()
-            .map(Call::to_string)
-            .collect()
+        set_options(generation, &r0(), wanted, present).unwrap().iter().map(Call::to_string).collect()
     }
 
     #[test]
@@ -209,11 +198,7 @@ mod tests {
         let (open, guard) = (options(true, Fencing::DontCare), options(false, Fencing::ResourceOnly));
         let both = ["drbdadm net-options --fencing=resource-only --allow-two-primaries=no r0"];
         assert_eq!(set(Generation::V9, &guard, &open), both);
-        assert_eq!(
-            set(Generation::V9, &guard, &options(true, Fencing::ResourceOnly)),
-            both,
-            "also when one is right already"
-        );
+        assert_eq!(set(Generation::V9, &guard, &options(true, Fencing::ResourceOnly)), both, "also when one is right already");
         assert!(set(Generation::V9, &guard, &guard).is_empty());
     }
 
@@ -222,25 +207,15 @@ mod tests {
         let (open, guard) = (options(true, Fencing::DontCare), options(false, Fencing::ResourceOnly));
         assert_eq!(
             set(Generation::V84, &guard, &open),
-            [
-                "drbdadm disk-options --fencing=resource-only r0",
-                "drbdadm net-options --allow-two-primaries=no r0"
-            ]
+            ["drbdadm disk-options --fencing=resource-only r0", "drbdadm net-options --allow-two-primaries=no r0"]
         );
         assert_eq!(
             set(Generation::V84, &options(true, Fencing::ResourceOnly), &guard),
             ["drbdadm net-options --allow-two-primaries=yes r0"]
         );
         assert_eq!(
-            set(
-                Generation::V84,
-                &options(false, Fencing::DontCare),
-                &options(true, Fencing::ResourceOnly)
-            ),
-            [
-                "drbdadm net-options --allow-two-primaries=no r0",
-                "drbdadm disk-options --fencing=dont-care r0"
-            ]
+            set(Generation::V84, &options(false, Fencing::DontCare), &options(true, Fencing::ResourceOnly)),
+            ["drbdadm net-options --allow-two-primaries=no r0", "drbdadm disk-options --fencing=dont-care r0"]
         );
         assert!(set(Generation::V84, &open, &open).is_empty());
     }
@@ -251,10 +226,7 @@ mod tests {
         assert!(set(Generation::V83, &guard, &guard).is_empty());
         let refusal = set_options(Generation::V83, &r0(), &guard, &Options::default()).unwrap_err();
         let text = refusal.to_string();
-        assert!(
-            text.contains("fencing resource-only;") && text.contains("without allow-two-primaries"),
-            "{text}"
-        );
+        assert!(text.contains("fencing resource-only;") && text.contains("without allow-two-primaries"), "{text}");
         assert!(text.ends_with("then drbdadm adjust r0"), "{text}");
     }
 

@@ -92,36 +92,22 @@ fn configured(resource: Node<'_, '_>, common: Option<Node<'_, '_>>, host: &str) 
     let our: Vec<Node<'_, '_>> = all.iter().filter(|c| joins(**c, &our_names)).copied().collect();
     // Where none can be told to be ours, each of them may be.
     let options = options(resource, common, if our.is_empty() { &all } else { &our }, &places);
-    Ok(Some(Configured {
-        resource: name,
-        volumes,
-        options,
-        auto_promote,
-    }))
+    Ok(Some(Configured { resource: name, volumes, options, auto_promote }))
 }
 
 /// The section of this host and the names it goes by.
 fn our_section<'a, 'i>(resource: Node<'a, 'i>, host: &str) -> Result<Option<(Node<'a, 'i>, Vec<&'a str>)>, String> {
     let hosts: Vec<Node<'a, 'i>> = elements(resource, "host").collect();
     // `on alpha beta { … }` makes one section for both.
-    let names = |node: Node<'a, 'i>| {
-        node.attribute("name")
-            .unwrap_or("")
-            .split_whitespace()
-            .collect::<Vec<&'a str>>()
-    };
+    let names = |node: Node<'a, 'i>| node.attribute("name").unwrap_or("").split_whitespace().collect::<Vec<&'a str>>();
     let short = |name: &str| name.split('.').next().unwrap_or("").to_ascii_lowercase();
     // drbdadm takes `on _this_host` for ours as well (`set_me_in_resource`).
-    let exact = hosts
-        .iter()
-        .find(|node| names(**node).iter().any(|name| *name == host || *name == "_this_host"));
+    let exact = hosts.iter().find(|node| names(**node).iter().any(|name| *name == host || *name == "_this_host"));
     if let Some(ours) = exact {
         return Ok(Some((*ours, names(*ours))));
     }
-    let near: Vec<&Node<'a, 'i>> = hosts
-        .iter()
-        .filter(|node| names(**node).iter().any(|name| short(name) == short(host)))
-        .collect();
+    let near: Vec<&Node<'a, 'i>> =
+        hosts.iter().filter(|node| names(**node).iter().any(|name| short(name) == short(host))).collect();
     match near[..] {
         [ours] => return Ok(Some((*ours, names(*ours)))),
         [] => {}
@@ -150,28 +136,16 @@ fn our_section<'a, 'i>(resource: Node<'a, 'i>, host: &str) -> Result<Option<(Nod
 /// `place` is the `volume` section, or in 8.3 the `host` section itself.
 fn volume(place: Node<'_, '_>, explicit: bool, alone: bool) -> Result<ConfiguredVolume, String> {
     let number = match place.attribute("vnr") {
-        Some(word) => word
-            .parse()
-            .map_err(|_| format!("its volume number {word:?} is not understood"))?,
+        Some(word) => word.parse().map_err(|_| format!("its volume number {word:?} is not understood"))?,
         None => 0,
     };
     let device = elements(place, "device").next().ok_or("it has a volume without a device")?;
     let minor = device.attribute("minor").unwrap_or("");
-    let minor = minor
-        .parse()
-        .map_err(|_| format!("the minor {minor:?} of its volume {number} is not understood"))?;
+    let minor = minor.parse().map_err(|_| format!("the minor {minor:?} of its volume {number} is not understood"))?;
     let text = |node: Node<'_, '_>| node.text().map(str::trim).unwrap_or("").to_string();
-    let device = Some(text(device))
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| format!("/dev/drbd{minor}"));
+    let device = Some(text(device)).filter(|name| !name.is_empty()).unwrap_or_else(|| format!("/dev/drbd{minor}"));
     let disk = elements(place, "disk").next().map(text).unwrap_or_default();
-    Ok(ConfiguredVolume {
-        number,
-        minor,
-        device,
-        disk,
-        implicit: !explicit || (alone && number == 0),
-    })
+    Ok(ConfiguredVolume { number, minor, device, disk, implicit: !explicit || (alone && number == 0) })
 }
 
 /// Of several connections or volumes the weakest `fencing` counts, and two Primaries are allowed if any connection of ours allows them.
@@ -185,39 +159,23 @@ fn options(
         option(resource, section, name).or_else(|| common.and_then(|common| option(common, section, name)))
     };
     let near = |place: &Node<'_, '_>, section: &'static str, name: &'static str| {
-        option(*place, section, name)
-            .map(str::to_string)
-            .or_else(|| around(section, name).map(str::to_string))
+        option(*place, section, name).map(str::to_string).or_else(|| around(section, name).map(str::to_string))
     };
     // 8.x has it among the disk options. 9 has it among the net options, and drbdadm moves it there when it reads the file.
     let of_disks = weakest(
-        volumes
-            .iter()
-            .map(|v| near(v, "disk", "fencing").map_or(Fencing::DontCare, |word| Fencing::from(word.as_str()))),
+        volumes.iter().map(|v| near(v, "disk", "fencing").map_or(Fencing::DontCare, |word| Fencing::from(word.as_str()))),
     );
     // 8.x has no connection sections: there the resource itself is the place.
-    let places = if connections.is_empty() {
-        std::slice::from_ref(&resource)
-    } else {
-        connections
-    };
-    let fencing = weakest(
-        places
-            .iter()
-            .map(|c| near(c, "net", "fencing").map_or(of_disks.clone(), |word| Fencing::from(word.as_str()))),
-    );
-    let two_primaries = places
-        .iter()
-        .any(|c| near(c, "net", "allow-two-primaries").is_some_and(|word| word != "no"));
+    let places = if connections.is_empty() { std::slice::from_ref(&resource) } else { connections };
+    let fencing =
+        weakest(places.iter().map(|c| near(c, "net", "fencing").map_or(of_disks.clone(), |word| Fencing::from(word.as_str()))));
+    let two_primaries = places.iter().any(|c| near(c, "net", "allow-two-primaries").is_some_and(|word| word != "no"));
     Options { two_primaries, fencing }
 }
 
 /// Whether a connection has one of these names at an end. A section of two hosts goes by `alpha_beta` there.
 fn joins(connection: Node<'_, '_>, names: &[&str]) -> bool {
-    let mut ends = connection
-        .descendants()
-        .filter(|node| node.has_tag_name("host"))
-        .filter_map(|node| node.attribute("name"));
+    let mut ends = connection.descendants().filter(|node| node.has_tag_name("host")).filter_map(|node| node.attribute("name"));
     ends.any(|end| names.contains(&end) || end == names.join("_"))
 }
 
@@ -288,10 +246,7 @@ mod tests {
     fn the_real_84_pair() {
         let found = on("drbdadm-8.4-dump-xml-one-resource.txt", "dom0-b");
         assert_eq!(summary(&found), ["r0 0 two=true dont-care auto=true"]);
-        assert_eq!(
-            on("drbdadm-8.4-dump-xml-one-resource.txt", "dom0-c"),
-            Configuration::default()
-        );
+        assert_eq!(on("drbdadm-8.4-dump-xml-one-resource.txt", "dom0-c"), Configuration::default());
     }
 
     #[test]
@@ -299,10 +254,7 @@ mod tests {
         let found = on("drbdadm-9.22-dump-xml-one-resource.txt", "beta");
         assert_eq!(summary(&found), ["db 10,11 two=false dont-care auto=true"]);
         let second = &found.resources[0].volumes[1];
-        assert_eq!(
-            (second.number, second.device.as_str(), second.implicit),
-            (1, "/dev/drbd_db1", false)
-        );
+        assert_eq!((second.number, second.device.as_str(), second.implicit), (1, "/dev/drbd_db1", false));
     }
 
     const STACKED: &str = "resource stack: left out: it is stacked upon another DRBD resource";
@@ -329,27 +281,9 @@ mod tests {
             let found = on("drbdadm-9.22-dump-xml-dry-run.txt", host);
             found.resources.into_iter().find(|c| c.resource == *"three").unwrap().options
         };
-        assert_eq!(
-            of_three("alpha"),
-            Options {
-                two_primaries: true,
-                fencing: Fencing::DontCare
-            }
-        );
-        assert_eq!(
-            of_three("beta"),
-            Options {
-                two_primaries: true,
-                fencing: Fencing::ResourceOnly
-            }
-        );
-        assert_eq!(
-            of_three("gamma"),
-            Options {
-                two_primaries: true,
-                fencing: Fencing::DontCare
-            }
-        );
+        assert_eq!(of_three("alpha"), Options { two_primaries: true, fencing: Fencing::DontCare });
+        assert_eq!(of_three("beta"), Options { two_primaries: true, fencing: Fencing::ResourceOnly });
+        assert_eq!(of_three("gamma"), Options { two_primaries: true, fencing: Fencing::DontCare });
     }
 
     #[test]
@@ -386,13 +320,7 @@ mod tests {
     #[test]
     fn a_dry_run_of_83_has_the_protocol_as_an_attribute() {
         let found = on("drbdadm-8.3-dump-xml-dry-run.txt", "alpha");
-        assert_eq!(
-            summary(&found),
-            [
-                "web 1 two=true resource-only auto=true",
-                "db 10 two=false dont-care auto=true"
-            ]
-        );
+        assert_eq!(summary(&found), ["web 1 two=true resource-only auto=true", "db 10 two=false dont-care auto=true"]);
         assert_eq!(found.notes, [STACKED]);
     }
 
@@ -406,20 +334,14 @@ mod tests {
     fn the_resources_of_other_hosts_are_left_out_without_a_word() {
         let found = on("drbdadm-9.22-dump-xml-dry-run.txt", "gamma");
         let names: Vec<&str> = found.resources.iter().map(|c| c.resource.as_str()).collect();
-        assert_eq!(
-            names,
-            ["three", "theirs", "afloat", "stack"],
-            "on gamma the stack stands on a plain disk"
-        );
+        assert_eq!(names, ["three", "theirs", "afloat", "stack"], "on gamma the stack stands on a plain disk");
     }
 
     #[test]
     fn a_short_name_is_enough_unless_two_sections_have_it() {
         let one = "drbdadm-8.4-dump-xml-one-resource.txt";
         assert_eq!(on(one, "dom0-a.example.org").resources.len(), 1);
-        let text = recorded(one)
-            .replace("dom0-a", "dom0.one.org")
-            .replace("dom0-b", "dom0.two.org");
+        let text = recorded(one).replace("dom0-a", "dom0.one.org").replace("dom0-b", "dom0.two.org");
         let found = configuration(&text, "dom0").unwrap();
         assert!(found.resources.is_empty() && found.notes[0].contains("several of its sections"));
         assert_eq!(configuration(&text, "dom0.two.org").unwrap().resources.len(), 1);
@@ -440,10 +362,7 @@ mod tests {
             "</resource>",
             "<section name=\"disk\"><option name=\"fencing\" value=\"resource-only\"/></section></resource>",
         );
-        assert_eq!(
-            configuration(&text, "alpha").unwrap().resources[0].options.fencing,
-            Fencing::ResourceOnly
-        );
+        assert_eq!(configuration(&text, "alpha").unwrap().resources[0].options.fencing, Fencing::ResourceOnly);
     }
 
     #[test]

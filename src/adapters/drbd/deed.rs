@@ -104,34 +104,20 @@ impl DeedError {
         let (why, said) = match error {
             CallError::TimedOut { said, .. } => (Why::TimedOut, said.as_str()),
             CallError::NotFound(_) | CallError::NotStarted { .. } => (Why::NotRun, ""),
+            CallError::TooMuch { .. } | CallError::Lost { .. } => (Why::Other, ""),
         };
         let mut said = lines(said);
         said.push(error.to_string());
-        DeedError {
-            why,
-            call: call.to_string(),
-            ended: None,
-            said,
-        }
+        DeedError { why, call: call.to_string(), ended: None, said }
     }
 
     pub(super) fn not_at_run_time(refusal: NotAtRunTime) -> DeedError {
         let call = format!("drbdadm adjust {}", refusal.resource);
-        DeedError {
-            why: Why::NotAtRunTime(refusal),
-            call,
-            ended: None,
-            said: vec![],
-        }
+        DeedError { why: Why::NotAtRunTime(refusal), call, ended: None, said: vec![] }
     }
 
     pub(super) fn no_module(call: &Call, output: &Output) -> DeedError {
-        DeedError {
-            why: Why::NoModule,
-            call: call.to_string(),
-            ended: Some(output.ended),
-            said: lines(&output.stderr),
-        }
+        DeedError { why: Why::NoModule, call: call.to_string(), ended: Some(output.ended), said: lines(&output.stderr) }
     }
 }
 
@@ -144,11 +130,7 @@ impl fmt::Display for DeedError {
         if let Some(ended) = self.ended {
             write!(f, " ({ended})")?;
         }
-        if self.said.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ": {}", self.said.join("; "))
-        }
+        if self.said.is_empty() { Ok(()) } else { write!(f, ": {}", self.said.join("; ")) }
     }
 }
 
@@ -156,50 +138,31 @@ impl fmt::Display for DeedError {
 pub(super) fn judge(call: &Call, output: &Output) -> Result<(), DeedError> {
     if output.ok() {
         // `secondary`, `disconnect`, `detach` and `down` exit 0 when there is no module (drbdsetup.c, `drbdsetup_main`).
-        return if lacks_module(&output.stderr) {
-            Err(DeedError::no_module(call, output))
-        } else {
-            Ok(())
-        };
+        return if lacks_module(&output.stderr) { Err(DeedError::no_module(call, output)) } else { Ok(()) };
     }
     let mut said = lines(&output.stderr);
     said.extend(lines(&output.stdout));
-    Err(DeedError {
-        why: why(output),
-        call: call.to_string(),
-        ended: Some(output.ended),
-        said,
-    })
+    Err(DeedError { why: why(output), call: call.to_string(), ended: Some(output.ended), said })
 }
 
 /// Whether there is no module, by the words of all dialects.
 pub(super) fn lacks_module(stderr: &str) -> bool {
     // 9: `Failed to modprobe drbd (…)`; 8.4: `Could not stat /proc/drbd: …`; 8.3: `Could not stat("/proc/drbd"): …`.
-    [
-        "Failed to modprobe drbd",
-        "Could not stat /proc/drbd",
-        "Could not stat(\"/proc/drbd\")",
-    ]
-    .iter()
-    .any(|words| stderr.contains(words))
+    ["Failed to modprobe drbd", "Could not stat /proc/drbd", "Could not stat(\"/proc/drbd\")"]
+        .iter()
+        .any(|words| stderr.contains(words))
 }
 
 /// Whether the kernel does not have the resource, by the words of all dialects.
 pub(super) fn not_up(stderr: &str) -> bool {
     matches!(kernel_number(stderr), Some(127 | 158))
-        || stderr
-            .lines()
-            .any(|line| line.ends_with(": No such resource") || line.ends_with(": Unknown resource"))
+        || stderr.lines().any(|line| line.ends_with(": No such resource") || line.ends_with(": Unknown resource"))
 }
 
 /// The lines of a text without blanks at their ends, without empty ones, and without drbdadm's chatter.
 pub(super) fn lines(text: &str) -> Vec<String> {
     let chatter = |line: &str| line.is_empty() || line.starts_with("modinfo: ERROR: ");
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !chatter(line))
-        .map(str::to_string)
-        .collect()
+    text.lines().map(str::trim).filter(|line| !chatter(line)).map(str::to_string).collect()
 }
 
 fn why(output: &Output) -> Why {
@@ -227,9 +190,7 @@ fn of_number(number: i32, stderr: &str) -> Option<Why> {
         -2 => Why::NoGoodData,
         -7 => Why::PeerNotOutdated,
         -10 => Why::RefusedByPeer,
-        -12 => Why::HeldOpen {
-            openers: openers(stderr),
-        },
+        -12 => Why::HeldOpen { openers: openers(stderr) },
         -18 | -19 | -23 => Why::Transient,
         -20 => Why::OtherVolume,
         -22 => Why::ReadOnlyOpener,
@@ -247,28 +208,17 @@ fn of_number(number: i32, stderr: &str) -> Option<Why> {
 /// The number of the first failure that is told.
 fn kernel_number(stderr: &str) -> Option<i32> {
     stderr.lines().find_map(|line| {
-        let (_, rest) = line
-            .split_once("State change failed: (")
-            .or_else(|| line.split_once("Failure: ("))?;
+        let (_, rest) = line.split_once("State change failed: (").or_else(|| line.split_once("Failure: ("))?;
         rest.split_once(')')?.0.parse().ok()
     })
 }
 
 fn openers(stderr: &str) -> Vec<String> {
-    stderr
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.contains(" opened by "))
-        .map(str::to_string)
-        .collect()
+    stderr.lines().map(str::trim).filter(|line| line.contains(" opened by ")).map(str::to_string).collect()
 }
 
 fn by_whom(openers: &[String]) -> String {
-    if openers.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", openers.join(", "))
-    }
+    if openers.is_empty() { String::new() } else { format!(" ({})", openers.join(", ")) }
 }
 
 #[cfg(test)]
@@ -279,11 +229,7 @@ mod tests {
 
     fn ended(exit: i32, stderr: &str) -> Result<(), DeedError> {
         let call = argv::promote(&"r0".parse().unwrap());
-        let output = Output {
-            ended: Ended::Exit(exit),
-            stdout: String::new(),
-            stderr: stderr.to_string(),
-        };
+        let output = Output { ended: Ended::Exit(exit), stdout: String::new(), stderr: stderr.to_string() };
         judge(&call, &output)
     }
 
@@ -306,10 +252,7 @@ mod tests {
 
     #[test]
     fn the_guards_refusal_with_the_link_down() {
-        assert_eq!(
-            why(11, "drbdadm-9.2-primary-peer-not-outdated.stderr.txt"),
-            Why::PeerNotOutdated
-        );
+        assert_eq!(why(11, "drbdadm-9.2-primary-peer-not-outdated.stderr.txt"), Why::PeerNotOutdated);
     }
 
     #[test]
@@ -323,12 +266,7 @@ mod tests {
     fn in_9_the_kernel_names_who_holds_it_open() {
         let error = ended(11, &recorded("drbdadm-9.2-secondary-held-open.stderr.txt")).unwrap_err();
         let opener = "drbd0 opened by xenwatch (pid 24) at 2026-11-23 00:20:31.657";
-        assert_eq!(
-            error.why,
-            Why::HeldOpen {
-                openers: vec![opener.to_string()]
-            }
-        );
+        assert_eq!(error.why, Why::HeldOpen { openers: vec![opener.to_string()] });
         assert_eq!(
             error.to_string(),
             format!(
@@ -359,10 +297,7 @@ mod tests {
 
     #[test]
     fn an_84_connect_while_connecting_blames_the_address() {
-        assert_eq!(
-            why(10, "drbdadm-8.4-connect-connecting-already.stderr.txt"),
-            Why::AddressInUse
-        );
+        assert_eq!(why(10, "drbdadm-8.4-connect-connecting-already.stderr.txt"), Why::AddressInUse);
     }
 
     #[test]
@@ -375,11 +310,7 @@ mod tests {
     #[test]
     fn no_module_has_other_words_in_each_dialect() {
         for dialect in ["8.3", "8.4", "9.22"] {
-            assert_eq!(
-                why(20, &format!("drbdadm-{dialect}-primary-no-module.stderr.txt")),
-                Why::NoModule,
-                "{dialect}"
-            );
+            assert_eq!(why(20, &format!("drbdadm-{dialect}-primary-no-module.stderr.txt")), Why::NoModule, "{dialect}");
         }
         // The names in full, for whoever looks for them: drbdadm-8.3-primary-no-module.stderr.txt,
         // drbdadm-8.4-primary-no-module.stderr.txt, drbdadm-9.22-primary-no-module.stderr.txt.
@@ -406,10 +337,7 @@ mod tests {
             let text = format!("r0: State change failed: ({number}) Some text\n");
             assert_eq!(ended(11, &text).unwrap_err().why, expected, "{number}");
         }
-        assert_eq!(
-            ended(10, "r0: Failure: (139) Protocol C required\n").unwrap_err().why,
-            Why::ProtocolC
-        );
+        assert_eq!(ended(10, "r0: Failure: (139) Protocol C required\n").unwrap_err().why, Why::ProtocolC);
     }
 
     #[test]
@@ -428,12 +356,6 @@ mod tests {
 
     #[test]
     fn chatter_with_exit_0_is_a_success() {
-        assert_eq!(
-            ended(
-                0,
-                "/etc/drbd.conf:4: in resource web, on alpha:\n\tIP 10.0.0.1 not found on this host.\n"
-            ),
-            Ok(())
-        );
+        assert_eq!(ended(0, "/etc/drbd.conf:4: in resource web, on alpha:\n\tIP 10.0.0.1 not found on this host.\n"), Ok(()));
     }
 }

@@ -22,11 +22,7 @@ fn read_by_all(text: &str) {
 
 fn read_as_a_deed(text: &str) {
     for exit in [0, 10, 20] {
-        let output = Output {
-            ended: Ended::Exit(exit),
-            stdout: text.to_string(),
-            stderr: text.to_string(),
-        };
+        let output = Output { ended: Ended::Exit(exit), stdout: text.to_string(), stderr: text.to_string() };
         if let Err(error) = deed::judge(&Call::new("drbdadm", ["primary"]), &output) {
             let _ = error.to_string();
         }
@@ -100,13 +96,7 @@ fn random_bytes_and_recordings_with_random_bytes_in_them() {
     for _ in 0..3000 {
         let length = dice.below(120);
         let bytes: Vec<u8> = (0..length)
-            .map(|_| {
-                if dice.below(3) == 0 {
-                    dice.below(256) as u8
-                } else {
-                    marks[dice.below(marks.len())]
-                }
-            })
+            .map(|_| if dice.below(3) == 0 { dice.below(256) as u8 } else { marks[dice.below(marks.len())] })
             .collect();
         read_by_all(&String::from_utf8_lossy(&bytes));
     }
@@ -116,11 +106,7 @@ fn random_bytes_and_recordings_with_random_bytes_in_them() {
             for _ in 0..=dice.below(4) {
                 if !bytes.is_empty() {
                     let place = dice.below(bytes.len());
-                    bytes[place] = if dice.below(2) == 0 {
-                        dice.below(256) as u8
-                    } else {
-                        marks[dice.below(marks.len())]
-                    };
+                    bytes[place] = if dice.below(2) == 0 { dice.below(256) as u8 } else { marks[dice.below(marks.len())] };
                 }
             }
             read_by_all(&String::from_utf8_lossy(&bytes));
@@ -131,16 +117,11 @@ fn random_bytes_and_recordings_with_random_bytes_in_them() {
 #[test]
 fn every_recording_has_a_test_that_names_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/adapters/drbd");
-    let sources: String = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
-        .collect();
+    let sources: String =
+        std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/drbd/README.md")).unwrap();
     for (name, _) in all_recorded() {
         assert!(sources.contains(&name), "no test names {name}");
-        assert!(
-            readme.contains(&name),
-            "tests/recorded/drbd/README.md does not say where {name} comes from"
-        );
+        assert!(readme.contains(&name), "tests/recorded/drbd/README.md does not say where {name} comes from");
     }
 }

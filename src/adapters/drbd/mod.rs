@@ -172,9 +172,7 @@ pub fn running_options(
     for call in &calls {
         let output = world.run(call)?;
         if !output.ok() && deed::not_up(&output.stderr) {
-            return Err(DrbdError::NotUp {
-                resource: resource.clone(),
-            });
+            return Err(DrbdError::NotUp { resource: resource.clone() });
         }
         answered(call, &output)?;
         texts.push(output.stdout);
@@ -184,13 +182,8 @@ pub fn running_options(
         Generation::V84 | Generation::V9 => show::of_resource(texts.first().map_or("", String::as_str), resource.as_str()),
     };
     options.map_err(|unknown| match unknown {
-        show::Unknown::NotUp => DrbdError::NotUp {
-            resource: resource.clone(),
-        },
-        show::Unknown::NoConnection(fencing) => DrbdError::NoConnection {
-            resource: resource.clone(),
-            fencing,
-        },
+        show::Unknown::NotUp => DrbdError::NotUp { resource: resource.clone() },
+        show::Unknown::NoConnection(fencing) => DrbdError::NoConnection { resource: resource.clone(), fencing },
         show::Unknown::NotUnderstood(what) => not_understood(&calls.first().map(Call::to_string).unwrap_or_default(), &what),
     })
 }
@@ -261,10 +254,7 @@ fn act(world: &dyn World, call: &Call) -> Result<(), DeedError> {
 
 fn replicas_from_proc(world: &dyn World, host: &str) -> Result<Vec<Replica>, DrbdError> {
     let Some(text) = proc_drbd(world)? else {
-        return Err(DrbdError::NoModule {
-            call: PROC_DRBD.to_string(),
-            said: "there is no such file".to_string(),
-        });
+        return Err(DrbdError::NoModule { call: PROC_DRBD.to_string(), said: "there is no such file".to_string() });
     };
     let minors = proc::minors(&text).map_err(|line| not_understood(PROC_DRBD, &line))?;
     if minors.is_empty() {
@@ -292,19 +282,12 @@ fn answered(call: &Call, output: &Output) -> Result<(), DrbdError> {
     Err(match output.code() {
         Some(20) if deed::lacks_module(&output.stderr) => DrbdError::NoModule { call: call_text, said },
         Some(10) if call.program == "drbdadm" => DrbdError::Config { call: call_text, said },
-        _ => DrbdError::Failed {
-            call: call_text,
-            ended: output.ended,
-            said,
-        },
+        _ => DrbdError::Failed { call: call_text, ended: output.ended, said },
     })
 }
 
 fn not_understood(call: &str, what: &str) -> DrbdError {
-    DrbdError::NotUnderstood {
-        call: call.to_string(),
-        what: what.to_string(),
-    }
+    DrbdError::NotUnderstood { call: call.to_string(), what: what.to_string() }
 }
 
 #[cfg(test)]
@@ -322,17 +305,11 @@ mod tests {
     }
 
     fn guard() -> Options {
-        Options {
-            two_primaries: false,
-            fencing: Fencing::ResourceOnly,
-        }
+        Options { two_primaries: false, fencing: Fencing::ResourceOnly }
     }
 
     fn open() -> Options {
-        Options {
-            two_primaries: true,
-            fencing: Fencing::DontCare,
-        }
+        Options { two_primaries: true, fencing: Fencing::DontCare }
     }
 
     fn why(ended: Result<(), DeedError>) -> Why {
@@ -373,10 +350,7 @@ mod tests {
     fn half_a_picture_is_an_error_not_a_short_list() {
         let text = recorded("drbdsetup-9.2-events2-both-primary.txt").replace("exists -\n", "");
         let world = Scripted::new().answers(EVENTS2, 0, &text, "");
-        assert!(matches!(
-            replicas(&world, Generation::V9, "a"),
-            Err(DrbdError::NotUnderstood { .. })
-        ));
+        assert!(matches!(replicas(&world, Generation::V9, "a"), Err(DrbdError::NotUnderstood { .. })));
         let odd = "exists device name:r0 disk:Failed\nexists -\n";
         let world = Scripted::new().answers(EVENTS2, 0, odd, "");
         let error = replicas(&world, Generation::V9, "a").unwrap_err();
@@ -392,21 +366,13 @@ mod tests {
         let overrun = "error desciption: packets droped, socket receive buffer overrun\n";
         let world = Scripted::new().answers(EVENTS2, 20, "", overrun);
         assert!(matches!(replicas(&world, Generation::V9, "a"), Err(DrbdError::Failed { .. })));
-        assert!(matches!(
-            replicas(&Scripted::new().hangs(EVENTS2), Generation::V9, "a"),
-            Err(DrbdError::Call(_))
-        ));
+        assert!(matches!(replicas(&Scripted::new().hangs(EVENTS2), Generation::V9, "a"), Err(DrbdError::Call(_))));
     }
 
     #[test]
     fn an_old_84_without_events2_is_read_from_proc() {
         let world = Scripted::new()
-            .answers(
-                EVENTS2,
-                20,
-                "\nUSAGE: drbdsetup command device arguments options\n",
-                "invalid command\n",
-            )
+            .answers(EVENTS2, 20, "\nUSAGE: drbdsetup command device arguments options\n", "invalid command\n")
             .answers(DUMP, 0, &recorded("drbdadm-8.4-dump-xml-one-resource.txt"), "")
             .file(PROC_DRBD, &recorded("proc-drbd-8.4.11-peer-primary.txt"));
         let replicas = replicas(&world, Generation::V84, "dom0-b").unwrap();
@@ -421,18 +387,12 @@ mod tests {
             .answers(DUMP, 0, &recorded("drbdadm-8.3-dump-xml-dry-run.txt"), "")
             .file(PROC_DRBD, &recorded("proc-drbd-8.3-all-forms.txt"));
         let seen = replicas(&world, Generation::V83, "alpha").unwrap();
-        let lines: Vec<String> = seen
-            .iter()
-            .map(|r| format!("{} {} {}", r.resource, r.role, r.peers[0].connection))
-            .collect();
+        let lines: Vec<String> = seen.iter().map(|r| format!("{} {} {}", r.resource, r.role, r.peers[0].connection)).collect();
         assert_eq!(lines, ["web Primary Connected", "db Secondary Connecting"]);
         assert_eq!(seen[0].peers[0].connection, Connection::Connected);
         let nothing_up = Scripted::new().file(PROC_DRBD, "version: 8.3.16 (api:88/proto:86-97)\n");
         assert!(replicas(&nothing_up, Generation::V83, "alpha").unwrap().is_empty());
-        assert!(matches!(
-            replicas(&Scripted::new(), Generation::V83, "alpha"),
-            Err(DrbdError::NoModule { .. })
-        ));
+        assert!(matches!(replicas(&Scripted::new(), Generation::V83, "alpha"), Err(DrbdError::NoModule { .. })));
     }
 
     #[test]
@@ -448,12 +408,7 @@ mod tests {
     fn a_missing_file_is_told_likewise() {
         let missing = recorded("drbdadm-9.22-dump-xml-no-file.stderr.txt");
         let error = configured(&Scripted::new().answers(DUMP, 10, "", &missing), "alpha").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .ends_with("Can not open '/etc/drbd.conf': No such file or directory"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("Can not open '/etc/drbd.conf': No such file or directory"), "{error}");
     }
 
     #[test]
@@ -481,10 +436,7 @@ mod tests {
         let world = Scripted::new().answers(show, 0, &recorded("drbdsetup-8.4-show-two-primaries.txt"), "");
         assert_eq!(running_options(&world, Generation::V84, &r0(), &[0]).unwrap(), open());
         let world = Scripted::new().answers(show, 0, &recorded("drbdsetup-9.2-show-standalone-both-options.txt"), "");
-        let both = Options {
-            two_primaries: true,
-            fencing: Fencing::ResourceOnly,
-        };
+        let both = Options { two_primaries: true, fencing: Fencing::ResourceOnly };
         assert_eq!(running_options(&world, Generation::V9, &r0(), &[0]).unwrap(), both);
     }
 
@@ -496,19 +448,10 @@ mod tests {
         };
         let none_up = recorded("drbdsetup-9.2-show-none-up.txt");
         assert!(not_up(Scripted::new().answers(show, 0, &none_up, ""), Generation::V9));
-        assert!(not_up(
-            Scripted::new().answers(show, 10, "", "r0: No such resource\n"),
-            Generation::V84
-        ));
+        assert!(not_up(Scripted::new().answers(show, 10, "", "r0: No such resource\n"), Generation::V84));
         let failure = "0: Failure: (127) Device minor not allocated\n";
-        assert!(not_up(
-            Scripted::new().answers("drbdsetup 0 show", 10, "", failure),
-            Generation::V83
-        ));
-        assert!(not_up(
-            Scripted::new().answers("drbdsetup 0 show", 0, "syncer {\n}\n", ""),
-            Generation::V83
-        ));
+        assert!(not_up(Scripted::new().answers("drbdsetup 0 show", 10, "", failure), Generation::V83));
+        assert!(not_up(Scripted::new().answers("drbdsetup 0 show", 0, "syncer {\n}\n", ""), Generation::V83));
     }
 
     #[test]
@@ -516,16 +459,7 @@ mod tests {
         let text = "resource r0 {\n options {\n }\n _this_host {\n volume 0 {\n disk {\n fencing resource-only;\n }\n }\n }\n}\n";
         let world = Scripted::new().answers("drbdsetup show r0", 0, text, "");
         let error = running_options(&world, Generation::V84, &r0(), &[0]).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                DrbdError::NoConnection {
-                    fencing: Fencing::ResourceOnly,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, DrbdError::NoConnection { fencing: Fencing::ResourceOnly, .. }), "{error}");
     }
 
     #[test]
@@ -534,12 +468,7 @@ mod tests {
             .answers("drbdadm primary r0", 0, "", "")
             .answers("drbdadm primary --force r0", 0, "", "")
             .answers("drbdadm connect r0", 0, "", "")
-            .answers(
-                "drbdadm disconnect r0",
-                10,
-                "",
-                &recorded("drbdadm-8.4-disconnect-not-connected.stderr.txt"),
-            )
+            .answers("drbdadm disconnect r0", 10, "", &recorded("drbdadm-8.4-disconnect-not-connected.stderr.txt"))
             .answers("drbdadm adjust r0", 0, "", "");
         promote(&world, &r0()).unwrap();
         promote_by_force(&world, Generation::V84, &r0()).unwrap();
@@ -553,10 +482,7 @@ mod tests {
         let error = promote(&Scripted::new().hangs("drbdadm primary r0"), &r0()).unwrap_err();
         assert_eq!((&error.why, error.ended), (&Why::TimedOut, None));
         assert!(error.to_string().contains("no answer within 150 s"), "{error}");
-        assert_eq!(
-            why(promote(&Scripted::new().missing("drbdadm primary r0"), &r0())),
-            Why::NotRun
-        );
+        assert_eq!(why(promote(&Scripted::new().missing("drbdadm primary r0"), &r0())), Why::NotRun);
     }
 
     #[test]
@@ -574,18 +500,11 @@ mod tests {
         set_options(&world, Generation::V9, &r0(), &guard(), &guard()).unwrap();
         assert_eq!(world.asked(), [both]);
 
-        let (fencing, primaries) = (
-            "drbdadm disk-options --fencing=resource-only r0",
-            "drbdadm net-options --allow-two-primaries=no r0",
-        );
+        let (fencing, primaries) =
+            ("drbdadm disk-options --fencing=resource-only r0", "drbdadm net-options --allow-two-primaries=no r0");
         let refusal = recorded("drbdadm-9.2-net-options-both-primary.stderr.txt");
-        let world = Scripted::new()
-            .answers(fencing, 0, "", "")
-            .answers(primaries, 10, "", &refusal);
-        assert_eq!(
-            why(set_options(&world, Generation::V84, &r0(), &guard(), &open())),
-            Why::BothPrimary
-        );
+        let world = Scripted::new().answers(fencing, 0, "", "").answers(primaries, 10, "", &refusal);
+        assert_eq!(why(set_options(&world, Generation::V84, &r0(), &guard(), &open())), Why::BothPrimary);
         assert_eq!(world.asked(), [fencing, primaries]);
 
         let world = Scripted::new();

@@ -231,12 +231,7 @@ struct Seen {
 
 impl Default for Seen {
     fn default() -> Seen {
-        Seen {
-            role: Role::Unknown,
-            may_promote: None,
-            volumes: BTreeMap::new(),
-            peers: BTreeMap::new(),
-        }
+        Seen { role: Role::Unknown, may_promote: None, volumes: BTreeMap::new(), peers: BTreeMap::new() }
     }
 }
 
@@ -337,19 +332,8 @@ mod tests {
         let (r0, r1) = (replica(&picture, "r0"), replica(&picture, "r1"));
         assert_eq!(r0.peers[0].connection, Connection::Connecting);
         assert_eq!(r1.peers.len(), 1);
-        assert_eq!(
-            (r1.peers[0].name.as_str(), &r1.peers[0].connection),
-            ("peer", &Connection::StandAlone)
-        );
-        assert_eq!(
-            r1.volumes[0],
-            Volume {
-                number: 0,
-                minor: Some(1),
-                disk: Disk::Inconsistent,
-                quorum: None
-            }
-        );
+        assert_eq!((r1.peers[0].name.as_str(), &r1.peers[0].connection), ("peer", &Connection::StandAlone));
+        assert_eq!(r1.volumes[0], Volume { number: 0, minor: Some(1), disk: Disk::Inconsistent, quorum: None });
         assert_eq!(r1.may_promote, None);
     }
 
@@ -380,10 +364,7 @@ mod tests {
     fn a_peer_without_power_looks_like_any_lost_peer() {
         let r0 = replica(&seen("drbdsetup-8.4-events2-peer-powered-off.txt"), "r0");
         assert!(r0.is_up_to_date(), "the disk does not show that the peer wrote on");
-        assert_eq!(
-            (&r0.peers[0].connection, &r0.peers[0].role),
-            (&Connection::Connecting, &Role::Unknown)
-        );
+        assert_eq!((&r0.peers[0].connection, &r0.peers[0].role), (&Connection::Connecting, &Role::Unknown));
     }
 
     #[test]
@@ -424,10 +405,7 @@ mod tests {
     #[test]
     fn may_promote_says_yes_while_standing_alone() {
         let r0 = replica(&seen("drbdsetup-9.2-events2-standalone.txt"), "r0");
-        assert_eq!(
-            (r0.may_promote, &r0.peers[0].connection),
-            (Some(true), &Connection::StandAlone)
-        );
+        assert_eq!((r0.may_promote, &r0.peers[0].connection), (Some(true), &Connection::StandAlone));
     }
 
     #[test]
@@ -450,10 +428,7 @@ mod tests {
         assert_eq!(skipped, 2);
         assert!(picture.complete());
         let r0 = replica(&picture, "r0");
-        assert_eq!(
-            (&r0.peers[0].connection, &r0.peers[0].role),
-            (&Connection::Connected, &Role::Secondary)
-        );
+        assert_eq!((&r0.peers[0].connection, &r0.peers[0].role), (&Connection::Connected, &Role::Secondary));
         assert!(r0.peers_are_up_to_date());
     }
 
@@ -480,10 +455,7 @@ mod tests {
             }
         }
         let r0 = replica(&picture, "r0");
-        assert_eq!(
-            (&r0.role, &r0.peers[0].connection),
-            (&Role::Secondary, &Connection::StandAlone)
-        );
+        assert_eq!((&r0.role, &r0.peers[0].connection), (&Role::Secondary, &Connection::StandAlone));
         assert_eq!(r0.peers[0].role, Role::Unknown);
     }
 
@@ -510,10 +482,7 @@ mod tests {
         for line in recorded("drbdsetup-9.34-events2-migration-window.txt").lines() {
             picture.apply(line);
             if let Some(web) = picture.replicas().first() {
-                let pair = (
-                    web.role.to_string(),
-                    web.peers.first().map(|p| p.role.to_string()).unwrap_or_default(),
-                );
+                let pair = (web.role.to_string(), web.peers.first().map(|p| p.role.to_string()).unwrap_or_default());
                 if roles.last() != Some(&pair) {
                     roles.push(pair);
                 }

@@ -30,9 +30,7 @@ pub fn generation(text: &str) -> Option<Generation> {
 
 /// The generation in the answer of `drbdadm --version`: `DRBD_KERNEL_VERSION_CODE=0x08040b`, zero when there is no module.
 pub fn generation_of_tool(text: &str) -> Option<Generation> {
-    let code = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("DRBD_KERNEL_VERSION_CODE=0x"))?;
+    let code = text.lines().find_map(|line| line.trim().strip_prefix("DRBD_KERNEL_VERSION_CODE=0x"))?;
     let code = u32::from_str_radix(code.trim(), 16).ok().filter(|code| *code != 0)?;
     Some(of_version(code >> 16, (code >> 8) & 0xff))
 }
@@ -73,18 +71,11 @@ pub fn minors(text: &str) -> Result<Vec<Minor>, String> {
 /// A configured volume that the kernel does not have, while others of its resource are up, is shown with the disk `Unconfigured`:
 /// it is not up to date.
 pub fn replicas(minors: &[Minor], configured: &[Configured]) -> Vec<Replica> {
-    configured
-        .iter()
-        .filter_map(|configured| replica(minors, configured))
-        .collect()
+    configured.iter().filter_map(|configured| replica(minors, configured)).collect()
 }
 
 fn replica(minors: &[Minor], configured: &Configured) -> Option<Replica> {
-    let shown: Vec<_> = configured
-        .volumes
-        .iter()
-        .map(|v| (v, minors.iter().find(|shown| shown.minor == v.minor)))
-        .collect();
+    let shown: Vec<_> = configured.volumes.iter().map(|v| (v, minors.iter().find(|shown| shown.minor == v.minor))).collect();
     let up: Vec<&Minor> = shown.iter().filter_map(|(_, minor)| *minor).collect();
     if up.is_empty() {
         return None;
@@ -162,10 +153,7 @@ fn minor(line: &str) -> Result<Option<Minor>, String> {
             disks: (Disk::Diskless, Disk::Unknown),
         }));
     }
-    let roles = get("ro")
-        .or_else(|| get("st"))
-        .and_then(|w| w.split_once('/'))
-        .ok_or_else(not_understood)?;
+    let roles = get("ro").or_else(|| get("st")).and_then(|w| w.split_once('/')).ok_or_else(not_understood)?;
     let disks = get("ds").and_then(|w| w.split_once('/')).ok_or_else(not_understood)?;
     let (connection, replication) = connection(cs);
     Ok(Some(Minor {
@@ -231,22 +219,10 @@ mod tests {
 
     #[test]
     fn drbdadm_knows_the_version_of_a_module_that_is_loaded_and_zero_otherwise() {
-        assert_eq!(
-            generation_of_tool(&recorded("drbdadm-9.22-version-module-9.2.16.txt")),
-            Some(Generation::V9)
-        );
-        assert_eq!(
-            generation_of_tool(&recorded("drbdadm-9.22-version-module-not-loaded.txt")),
-            None
-        );
-        assert_eq!(
-            generation_of_tool("DRBD_KERNEL_VERSION_CODE=0x080411\n"),
-            Some(Generation::V84)
-        );
-        assert_eq!(
-            generation_of_tool("DRBD_KERNEL_VERSION_CODE=0x080310\n"),
-            Some(Generation::V83)
-        );
+        assert_eq!(generation_of_tool(&recorded("drbdadm-9.22-version-module-9.2.16.txt")), Some(Generation::V9));
+        assert_eq!(generation_of_tool(&recorded("drbdadm-9.22-version-module-not-loaded.txt")), None);
+        assert_eq!(generation_of_tool("DRBD_KERNEL_VERSION_CODE=0x080411\n"), Some(Generation::V84));
+        assert_eq!(generation_of_tool("DRBD_KERNEL_VERSION_CODE=0x080310\n"), Some(Generation::V83));
     }
 
     #[test]
@@ -270,29 +246,17 @@ mod tests {
         let minors = shown("proc-drbd-8.3-all-forms.txt");
         let numbers: Vec<u32> = minors.iter().map(|m| m.minor).collect();
         assert_eq!(numbers, [0, 1, 10, 11, 12]);
-        assert_eq!(
-            (&minors[0].disks.0, &minors[0].connection),
-            (&Disk::Diskless, &Connection::StandAlone)
-        );
-        assert_eq!(
-            (&minors[2].connection, &minors[2].replication),
-            (&Connection::Connecting, &Replication::Off)
-        );
+        assert_eq!((&minors[0].disks.0, &minors[0].connection), (&Disk::Diskless, &Connection::StandAlone));
+        assert_eq!((&minors[2].connection, &minors[2].replication), (&Connection::Connecting, &Replication::Off));
         assert_eq!(minors[3].roles, (Role::Primary, Role::Unknown));
-        assert_eq!(
-            (&minors[4].connection, &minors[4].replication),
-            (&Connection::Connected, &Replication::SyncSource)
-        );
+        assert_eq!((&minors[4].connection, &minors[4].replication), (&Connection::Connected, &Replication::SyncSource));
         assert_eq!(minors[4].disks, (Disk::UpToDate, Disk::Inconsistent));
     }
 
     #[test]
     fn without_a_network_configuration_the_protocol_letter_is_missing() {
         let minors = shown("proc-drbd-8.4.11-no-protocol-letter.txt");
-        assert_eq!(
-            (&minors[1].connection, &minors[1].disks.0),
-            (&Connection::StandAlone, &Disk::Inconsistent)
-        );
+        assert_eq!((&minors[1].connection, &minors[1].disks.0), (&Connection::StandAlone, &Disk::Inconsistent));
     }
 
     #[test]
@@ -305,25 +269,16 @@ mod tests {
     #[test]
     fn the_second_role_is_the_peers() {
         let replicas = replicas(&shown("proc-drbd-8.4.11-peer-primary.txt"), &[configured("r0", &[0])]);
-        assert_eq!(
-            (&replicas[0].role, &replicas[0].peers[0].role),
-            (&Role::Secondary, &Role::Primary)
-        );
+        assert_eq!((&replicas[0].role, &replicas[0].peers[0].role), (&Role::Secondary, &Role::Primary));
     }
 
     #[test]
     fn two_volumes_are_one_resource() {
         let minors = shown("proc-drbd-8.4-two-volumes.txt");
-        let replicas = replicas(
-            &minors,
-            &[configured("web", &[1]), configured("db", &[10, 11]), configured("down", &[7])],
-        );
+        let replicas = replicas(&minors, &[configured("web", &[1]), configured("db", &[10, 11]), configured("down", &[7])]);
         assert_eq!(replicas.len(), 2, "what is not up is not there");
         assert_eq!((replicas[1].volumes.len(), replicas[1].peers[0].volumes.len()), (2, 2));
-        assert_eq!(
-            (&replicas[1].role, &replicas[1].peers[0].role),
-            (&Role::Secondary, &Role::Primary)
-        );
+        assert_eq!((&replicas[1].role, &replicas[1].peers[0].role), (&Role::Secondary, &Role::Primary));
         assert!(replicas[1].is_up_to_date() && replicas[1].peers_are_up_to_date());
     }
 
@@ -333,14 +288,9 @@ mod tests {
                     1: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate C r-----\n";
         let both = replicas(&minors(text).unwrap(), &[configured("db", &[0, 1])]);
         assert_eq!((&both[0].role, &both[0].peers[0].role), (&Role::Primary, &Role::Primary));
-        let text = text
-            .replace("Secondary/Primary", "Secondary/Unknown")
-            .replace("Primary/Secondary", "Secondary/Secondary");
+        let text = text.replace("Secondary/Primary", "Secondary/Unknown").replace("Primary/Secondary", "Secondary/Secondary");
         let unknown = replicas(&minors(&text).unwrap(), &[configured("db", &[0, 1])]);
-        assert_eq!(
-            (&unknown[0].role, &unknown[0].peers[0].role),
-            (&Role::Secondary, &Role::Unknown)
-        );
+        assert_eq!((&unknown[0].role, &unknown[0].peers[0].role), (&Role::Secondary, &Role::Unknown));
     }
 
     #[test]
@@ -348,10 +298,7 @@ mod tests {
         let text = " 0: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate C r-----\n \
                     1: cs:WFConnection ro:Secondary/Secondary ds:UpToDate/DUnknown C r-----\n";
         let minors = minors(text).unwrap();
-        assert_eq!(
-            replicas(&minors, &[configured("db", &[0, 1])])[0].peers[0].connection,
-            Connection::Connecting
-        );
+        assert_eq!(replicas(&minors, &[configured("db", &[0, 1])])[0].peers[0].connection, Connection::Connecting);
         let half = replicas(&minors, &[configured("db", &[0, 5])]);
         assert!(!half[0].is_up_to_date() && !half[0].peers_are_up_to_date());
         assert_eq!(half[0].volumes[1].disk, Disk::Other("Unconfigured".to_string()));
@@ -359,12 +306,7 @@ mod tests {
 
     #[test]
     fn a_line_that_begins_like_a_minor_and_goes_on_otherwise_is_not_passed_over() {
-        for line in [
-            "0: cs:Connected",
-            " 3:",
-            "1: cs:Connected ro:Primary ds:UpToDate/UpToDate",
-            "99999999999: cs:Connected",
-        ] {
+        for line in ["0: cs:Connected", " 3:", "1: cs:Connected ro:Primary ds:UpToDate/UpToDate", "99999999999: cs:Connected"] {
             assert_eq!(minors(line), Err(line.trim().to_string()), "{line}");
         }
         assert_eq!(minors("\tfinish: 0:01:02 speed: 1\n    ns:0 nr:0\n"), Ok(vec![]));

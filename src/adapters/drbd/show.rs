@@ -36,23 +36,13 @@ pub fn of_resource(text: &str, resource: &str) -> Result<Options, Unknown> {
     if !connections.is_empty() {
         let nets = || connections.iter().flat_map(|c| c.inner("net"));
         // A connection without a net section has nothing but defaults.
-        let fencing = weakest(
-            connections
-                .iter()
-                .map(|c| c.inner("net").find_map(Section::fencing).unwrap_or(Fencing::DontCare)),
-        );
-        return Ok(Options {
-            two_primaries: nets().any(Section::two_primaries),
-            fencing,
-        });
+        let fencing = weakest(connections.iter().map(|c| c.inner("net").find_map(Section::fencing).unwrap_or(Fencing::DontCare)));
+        return Ok(Options { two_primaries: nets().any(Section::two_primaries), fencing });
     }
     let volumes: Vec<&Section> = resource.inner("_this_host").flat_map(|host| host.inner("volume")).collect();
     let fencing = weakest(volumes.iter().map(|volume| fencing_of(volume.inner("disk"))));
     match resource.inner("net").next() {
-        Some(net) => Ok(Options {
-            two_primaries: net.two_primaries(),
-            fencing,
-        }),
+        Some(net) => Ok(Options { two_primaries: net.two_primaries(), fencing }),
         None => Err(Unknown::NoConnection(fencing)),
     }
 }
@@ -75,10 +65,7 @@ pub fn of_minors<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Options
     } else if !connected {
         Err(Unknown::NoConnection(fencing))
     } else {
-        Ok(Options {
-            two_primaries: allowed,
-            fencing,
-        })
+        Ok(Options { two_primaries: allowed, fencing })
     }
 }
 
@@ -111,16 +98,11 @@ struct Section {
 impl Section {
     /// The sections in this one whose first word is `name`.
     fn inner<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a Section> {
-        self.sections
-            .iter()
-            .filter(move |s| s.words.first().is_some_and(|word| word == name))
+        self.sections.iter().filter(move |s| s.words.first().is_some_and(|word| word == name))
     }
 
     fn statement(&self, name: &str) -> Option<&[String]> {
-        self.statements
-            .iter()
-            .find(|s| s.first().is_some_and(|word| word == name))
-            .map(Vec::as_slice)
+        self.statements.iter().find(|s| s.first().is_some_and(|word| word == name)).map(Vec::as_slice)
     }
 
     fn fencing(&self) -> Option<Fencing> {
@@ -129,8 +111,7 @@ impl Section {
 
     /// Anything but `no` counts as allowed.
     fn two_primaries(&self) -> bool {
-        self.statement("allow-two-primaries")
-            .is_some_and(|s| s.get(1).is_none_or(|word| word != "no"))
+        self.statement("allow-two-primaries").is_some_and(|s| s.get(1).is_none_or(|word| word != "no"))
     }
 }
 
@@ -151,10 +132,7 @@ fn sections(text: &str) -> Result<Vec<Section>, Unknown> {
                 if open.len() > DEEPEST {
                     return Err(not_understood("sections within sections without end"));
                 }
-                open.push(Section {
-                    words: std::mem::take(&mut words),
-                    ..Section::default()
-                });
+                open.push(Section { words: std::mem::take(&mut words), ..Section::default() });
             }
             ';' => {
                 if let Some(section) = open.last_mut() {
@@ -209,9 +187,7 @@ mod tests {
         let text = recorded("drbdsetup-8.4-show-two-primaries.txt");
         assert_eq!(of_resource(&text, "r0"), options(true, Fencing::DontCare));
         assert_eq!(of_resource(&text, "r1"), Err(Unknown::NotUp));
-        let guarded = text
-            .replace("disk {\n", "disk {\n fencing resource-only;\n")
-            .replace("allow-two-primaries	yes;", "");
+        let guarded = text.replace("disk {\n", "disk {\n fencing resource-only;\n").replace("allow-two-primaries	yes;", "");
         assert_eq!(of_resource(&guarded, "r0"), options(false, Fencing::ResourceOnly));
     }
 
@@ -229,10 +205,7 @@ mod tests {
 
     #[test]
     fn nothing_up_is_a_comment_and_exit_0() {
-        assert_eq!(
-            of_resource(&recorded("drbdsetup-9.2-show-none-up.txt"), "r0"),
-            Err(Unknown::NotUp)
-        );
+        assert_eq!(of_resource(&recorded("drbdsetup-9.2-show-none-up.txt"), "r0"), Err(Unknown::NotUp));
         assert_eq!(of_resource("", "r0"), Err(Unknown::NotUp));
     }
 
@@ -276,9 +249,7 @@ mod tests {
     #[test]
     fn in_83_an_option_that_is_on_has_no_value() {
         assert_eq!(of_minors([SHOW_83]), options(true, Fencing::ResourceOnly));
-        let closed = SHOW_83
-            .replace("\tallow-two-primaries;\n", "")
-            .replace("resource-only", "dont-care _is_default");
+        let closed = SHOW_83.replace("\tallow-two-primaries;\n", "").replace("resource-only", "dont-care _is_default");
         assert_eq!(of_minors([closed.as_str()]), options(false, Fencing::DontCare));
         assert_eq!(of_minors([SHOW_83, &closed]), options(true, Fencing::DontCare));
     }
@@ -294,21 +265,11 @@ mod tests {
 
     #[test]
     fn half_an_answer_is_no_answer() {
-        for text in [
-            "resource r0 {",
-            "resource r0 { net { }",
-            "}",
-            "a } b",
-            "resource \"r0",
-            "resource r0 { net { x } }",
-            "word",
-        ] {
+        for text in ["resource r0 {", "resource r0 { net { }", "}", "a } b", "resource \"r0", "resource r0 { net { x } }", "word"]
+        {
             assert!(matches!(of_resource(text, "r0"), Err(Unknown::NotUnderstood(_))), "{text}");
         }
-        assert!(matches!(
-            of_resource(&"{".repeat(100_000), "r0"),
-            Err(Unknown::NotUnderstood(_))
-        ));
+        assert!(matches!(of_resource(&"{".repeat(100_000), "r0"), Err(Unknown::NotUnderstood(_))));
     }
 
     #[test]

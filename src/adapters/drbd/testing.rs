@@ -12,9 +12,7 @@ pub(super) fn recorded(name: &str) -> String {
 
 /// Every recording: name and text.
 pub(super) fn all_recorded() -> Vec<(String, String)> {
-    let names = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| name.ends_with(".txt")).collect();
     names.sort();
     names.into_iter().map(|name| (name.clone(), recorded(&name))).collect()

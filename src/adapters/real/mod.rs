@@ -80,6 +80,10 @@ impl Real {
 }
 
 impl World for Real {
+    fn told(&self, path: &str) -> String {
+        self.at(Path::new(path)).to_string_lossy().into_owned()
+    }
+
     fn run(&self, call: &Call) -> Result<Output, CallError> {
         run::run(self, call)
     }

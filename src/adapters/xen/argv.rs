@@ -121,11 +121,7 @@ pub fn transport<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
         .into_iter()
         .map(|word| {
             let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c));
-            if plain {
-                word.to_string()
-            } else {
-                format!("'{}'", word.replace('\'', r"'\''"))
-            }
+            if plain { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
         })
         .collect();
     quoted.join(" ")
@@ -167,13 +163,7 @@ mod tests {
     fn a_migration_has_its_options_before_its_operands_and_no_limit() {
         let (domu, host) = ("web".parse().unwrap(), "beta".parse().unwrap());
         let words = vec!["--live".to_string()];
-        let order = Migration {
-            words: &words,
-            transport: Some("ssh -i /k"),
-            verbose: true,
-            domu: &domu,
-            host: &host,
-        };
+        let order = Migration { words: &words, transport: Some("ssh -i /k"), verbose: true, domu: &domu, host: &host };
         let xl = migrate(Toolstack::Xl, &order);
         assert_eq!(xl.args, ["-v", "migrate", "--live", "-s", "ssh -i /k", "web", "beta"]);
         assert_eq!(xl.limit, None);
@@ -182,13 +172,7 @@ mod tests {
 
     #[test]
     fn a_transport_is_safe_in_a_shell() {
-        assert_eq!(
-            transport(["ssh", "-i", "/root/.ssh/k", "-o", "BatchMode=yes"]),
-            "ssh -i /root/.ssh/k -o BatchMode=yes"
-        );
-        assert_eq!(
-            transport(["ssh", "a b", "it's", "$(id)", ""]),
-            r"ssh 'a b' 'it'\''s' '$(id)' ''"
-        );
+        assert_eq!(transport(["ssh", "-i", "/root/.ssh/k", "-o", "BatchMode=yes"]), "ssh -i /root/.ssh/k -o BatchMode=yes");
+        assert_eq!(transport(["ssh", "a b", "it's", "$(id)", ""]), r"ssh 'a b' 'it'\''s' '$(id)' ''");
     }
 }

@@ -109,15 +109,12 @@ impl From<CallError> for XenError {
     fn from(error: CallError) -> XenError {
         match error {
             CallError::NotFound(program) => XenError::NotFound { program },
-            CallError::NotStarted { call, why } => XenError::Refused {
-                what: call,
-                why: format!("could not be started: {why}"),
-            },
-            CallError::TimedOut { call, limit, said } => XenError::TimedOut {
-                call,
-                limit,
-                said: tail(&said),
-            },
+            CallError::NotStarted { call, why } => XenError::Refused { what: call, why: format!("could not be started: {why}") },
+            CallError::TimedOut { call, limit, said } => XenError::TimedOut { call, limit, said: tail(&said) },
+            CallError::TooMuch { call, most } => {
+                XenError::Unparsable { call, row: String::new(), why: format!("more than {most} bytes of output") }
+            }
+            CallError::Lost { call, why } => XenError::Refused { what: call, why: format!("how it ended cannot be seen: {why}") },
         }
     }
 }
@@ -140,12 +137,7 @@ pub fn judge(ts: Toolstack, call: &Call, output: &Output) -> XenError {
         let said = if on_stdout { tail(&output.stdout) } else { said };
         return XenError::UnknownDomain { call, said };
     }
-    XenError::Failed {
-        call,
-        ended: output.ended,
-        said,
-        why: log::why(&output.stderr),
-    }
+    XenError::Failed { call, ended: output.ended, said, why: log::why(&output.stderr) }
 }
 
 /// Whether a text says that the domain it was asked about does not exist, in the words of any version.
@@ -192,11 +184,7 @@ pub fn tail(text: &str) -> String {
         return "it said nothing".to_string();
     }
     let from = lines.len().saturating_sub(4);
-    lines[from..]
-        .iter()
-        .map(|line| shortened(line, 300))
-        .collect::<Vec<_>>()
-        .join("; ")
+    lines[from..].iter().map(|line| shortened(line, 300)).collect::<Vec<_>>().join("; ")
 }
 
 /// A text cut to a length that fits a message.
@@ -210,11 +198,7 @@ pub fn shortened(text: &str, length: usize) -> String {
 }
 
 fn after(said: &str) -> String {
-    if said == "it said nothing" {
-        String::new()
-    } else {
-        format!("; it had said: {said}")
-    }
+    if said == "it said nothing" { String::new() } else { format!("; it had said: {said}") }
 }
 
 #[cfg(test)]
@@ -222,11 +206,7 @@ mod tests {
     use super::*;
 
     fn judged(ts: Toolstack, code: i32, stdout: &str, stderr: &str) -> XenError {
-        let output = Output {
-            ended: Ended::Exit(code),
-            stdout: stdout.into(),
-            stderr: stderr.into(),
-        };
+        let output = Output { ended: Ended::Exit(code), stdout: stdout.into(), stderr: stderr.into() };
         judge(ts, &Call::new(ts.program(), ["list", "nosuch"]), &output)
     }
 
@@ -254,10 +234,7 @@ mod tests {
             (Xm, 255, "Error: no domain named nosuch\n", ""),
         ] {
             let error = judged(ts, code, out, err);
-            assert!(
-                matches!(error, XenError::UnknownDomain { .. }),
-                "{ts} {code} {err}: {error:?}"
-            );
+            assert!(matches!(error, XenError::UnknownDomain { .. }), "{ts} {code} {err}: {error:?}");
         }
         // Exit 3 of xl is a failure like any other.
         assert!(matches!(judged(Xl, 3, "", "libxl: error: x\n"), XenError::Failed { .. }));
@@ -265,30 +242,17 @@ mod tests {
 
     #[test]
     fn something_else_that_does_not_exist_is_not_a_domain() {
-        for text in [
-            "Error: Device 51712 does not exist.\n",
-            "Failed to read config file: /x: No such file or directory\n",
-        ] {
+        for text in ["Error: Device 51712 does not exist.\n", "Failed to read config file: /x: No such file or directory\n"] {
             assert!(!names_no_domain(text), "{text}");
         }
     }
 
     #[test]
     fn not_being_root_is_no_proof_that_nothing_runs() {
-        let error = judged(
-            Toolstack::Xl,
-            1,
-            "",
-            include_str!("../../../tests/recorded/xen/xl-4.17-list-not-root.stderr.txt"),
-        );
+        let error = judged(Toolstack::Xl, 1, "", include_str!("../../../tests/recorded/xen/xl-4.17-list-not-root.stderr.txt"));
         assert!(matches!(error, XenError::NoHypervisor { .. }), "{error:?}");
         assert!(error.to_string().contains("Permission denied"), "{error}");
-        let error = judged(
-            Toolstack::Xm,
-            1,
-            "",
-            include_str!("../../../tests/recorded/xen/xm-4.1-info-xend-down.stderr.txt"),
-        );
+        let error = judged(Toolstack::Xm, 1, "", include_str!("../../../tests/recorded/xen/xm-4.1-info-xend-down.stderr.txt"));
         assert!(matches!(error, XenError::XendDown { .. }), "{error:?}");
     }
 
@@ -296,15 +260,9 @@ mod tests {
     fn the_message_quotes_the_command_and_the_end_of_what_it_said() {
         let error = judged(Toolstack::Xl, 1, "", "a\n\nb\nc\nd\nlast words\n");
         assert_eq!(error.to_string(), "xl list nosuch: exit 1: b; c; d; last words");
-        assert_eq!(
-            judged(Toolstack::Xl, 1, "", "").to_string(),
-            "xl list nosuch: exit 1: it said nothing"
-        );
-        let late = XenError::from(CallError::TimedOut {
-            call: "xl list".into(),
-            limit: Duration::from_secs(30),
-            said: "x\n".into(),
-        });
+        assert_eq!(judged(Toolstack::Xl, 1, "", "").to_string(), "xl list nosuch: exit 1: it said nothing");
+        let late =
+            XenError::from(CallError::TimedOut { call: "xl list".into(), limit: Duration::from_secs(30), said: "x\n".into() });
         assert_eq!(late.to_string(), "xl list: no answer within 30 s, ended; it had said: x");
     }
 }

@@ -46,19 +46,13 @@ pub enum Milestone {
 
 const MILESTONES: [(&str, Milestone); 15] = [
     ("migration target: Ready to receive domain.", Milestone::TargetReady),
-    (
-        "migration target: Transfer complete, requesting permission to start domain.",
-        Milestone::TransferComplete,
-    ),
+    ("migration target: Transfer complete, requesting permission to start domain.", Milestone::TransferComplete),
     ("migration sender: Target has acknowledged transfer.", Milestone::Acknowledged),
     ("migration sender: Giving target permission to start.", Milestone::GoGiven),
     ("migration target: Got permission, starting domain.", Milestone::PermissionGot),
     // Three s in every version so far; two would be read as well.
     ("migration target: Domain started success", Milestone::StartedThere),
-    (
-        "migration sender: Target reports successful startup.",
-        Milestone::SuccessReported,
-    ),
+    ("migration sender: Target reports successful startup.", Milestone::SuccessReported),
     ("Migration successful.", Milestone::Successful),
     ("Migration failed, failed to suspend at sender.", Milestone::FailedToSuspend),
     ("migration target: Domain creation failed", Milestone::CreationFailed),
@@ -196,18 +190,11 @@ pub fn read_log(stderr: &str) -> MigrateWords {
         creation_failed: number_after(stderr, "migration target: Domain creation failed (code "),
         start_failed: number_after(stderr, "migration sender: Target reports startup failure (status code "),
         suspend_failed: number_after(stderr, "migration sender: libxl_domain_suspend failed (rc="),
-        never_suspended: stderr
-            .lines()
-            .any(|line| line.contains("xc: error: Dom ") && line.contains(" not suspended")),
+        never_suspended: stderr.lines().any(|line| line.contains("xc: error: Dom ") && line.contains(" not suspended")),
         resume_failed: has("xc_domain_resume failed") || has("domain resume failed"),
         target_cleaned_up: has("migration target: Cleanup OK, granting sender permission to resume."),
         target_cleanup_failed: has("migration target: Failed to destroy our copy"),
-        banner_garbage: garbage.then(|| {
-            between(stderr, "(command run was: ", ")")
-                .unwrap_or_default()
-                .trim()
-                .to_string()
-        }),
+        banner_garbage: garbage.then(|| between(stderr, "(command run was: ", ")").unwrap_or_default().trim().to_string()),
         banner_missing: has("reading banner from migration receiver stream"),
         transport: transport_end(stderr),
         unknown_domain: names_no_domain(stderr),
@@ -218,9 +205,7 @@ pub fn read_log(stderr: &str) -> MigrateWords {
         ]
         .iter()
         .any(|text| has(text)),
-        unknown_option: stderr
-            .lines()
-            .any(|line| line.starts_with("option `") && line.contains("not supported")),
+        unknown_option: stderr.lines().any(|line| line.starts_with("option `") && line.contains("not supported")),
     }
 }
 
@@ -239,17 +224,13 @@ fn transport_end(stderr: &str) -> Option<TransportEnd> {
             return Some(TransportEnd::Signal(signal.trim().to_string()));
         }
     }
-    stderr
-        .contains("not exiting, no longer waiting")
-        .then_some(TransportEnd::StillThere)
+    stderr.contains("not exiting, no longer waiting").then_some(TransportEnd::StillThere)
 }
 
 fn number_after(text: &str, before: &str) -> Option<i32> {
     let rest = &text[text.find(before)? + before.len()..];
-    let end = rest
-        .char_indices()
-        .find(|(at, c)| !(c.is_ascii_digit() || (*at == 0 && *c == '-')))
-        .map_or(rest.len(), |(at, _)| at);
+    let end =
+        rest.char_indices().find(|(at, c)| !(c.is_ascii_digit() || (*at == 0 && *c == '-'))).map_or(rest.len(), |(at, _)| at);
     rest[..end].parse().ok()
 }
 
@@ -260,22 +241,13 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 
 /// What a person needs to know of a failure, most telling first: a text to look for, and what it means.
 const REASONS: [(&str, &str); 40] = [
-    (
-        "Domain state is now undefined",
-        "the connection was lost after the target had been told to start: look at both hosts",
-    ),
+    ("Domain state is now undefined", "the connection was lost after the target had been told to start: look at both hosts"),
     ("can't connect:", "the other host's xend cannot be reached"),
     ("Unable to connect to xend", "xend does not answer"),
-    (
-        "Host key verification failed",
-        "ssh does not know the other host's key, or the key has changed",
-    ),
+    ("Host key verification failed", "ssh does not know the other host's key, or the key has changed"),
     ("Could not resolve hostname", "the other host's name cannot be resolved"),
     ("Permission denied (", "the other host does not accept our key"),
-    (
-        "Permission denied, please try again",
-        "the other host does not accept our key",
-    ),
+    ("Permission denied, please try again", "the other host does not accept our key"),
     ("No route to host", "the other host cannot be reached"),
     ("Network is unreachable", "the other host cannot be reached"),
     ("Connection refused", "the other host refuses the connection"),
@@ -283,10 +255,7 @@ const REASONS: [(&str, &str); 40] = [
     ("Operation timed out", "the other host does not answer"),
     ("Connection closed by", "the other host closed the connection"),
     ("Connection reset by", "the other host closed the connection"),
-    (
-        "xend is running, which may cause",
-        "xend runs here, so xl refuses: use xm, or stop xend",
-    ),
+    ("xend is running, which may cause", "xend runs here, so xl refuses: use xm, or stop xend"),
     (
         "unexpected data instead of",
         "the other host's answer was not xl's: its forced command refused, or its shell prints something",
@@ -299,25 +268,13 @@ const REASONS: [(&str, &str); 40] = [
     ("Not enough free memory", "there is not enough free memory"),
     ("Not enough memory", "there is not enough free memory"),
     ("I need ", "there is not enough free memory"),
-    (
-        "block-drbd failed",
-        "DRBD did not let the disk become Primary (the reason is in /var/log/xen/xen-hotplug.log)",
-    ),
-    (
-        "block-drbd add",
-        "DRBD did not let the disk become Primary (the reason is in /var/log/xen/xen-hotplug.log)",
-    ),
-    (
-        "block-drbd: No such file",
-        "the script block-drbd is not installed (drbd-utils since 9.31 has none)",
-    ),
+    ("block-drbd failed", "DRBD did not let the disk become Primary (the reason is in /var/log/xen/xen-hotplug.log)"),
+    ("block-drbd add", "DRBD did not let the disk become Primary (the reason is in /var/log/xen/xen-hotplug.log)"),
+    ("block-drbd: No such file", "the script block-drbd is not installed (drbd-utils since 9.31 has none)"),
     ("Domain with name \"", "a domain of that name is there already"),
     ("already exists as domain", "a domain of that name is there already"),
     ("already exists with ID", "a domain of that name is there already"),
-    (
-        "failed; error detected",
-        "a hotplug script failed (the reason is in /var/log/xen)",
-    ),
+    ("failed; error detected", "a hotplug script failed (the reason is in /var/log/xen)"),
     ("could not be connected", "a device could not be connected"),
     ("failed to stat", "a disk of the domain is not there"),
     (
@@ -328,10 +285,7 @@ const REASONS: [(&str, &str); 40] = [
     ("failed to suspend at sender", "the guest did not suspend"),
     ("No config file stored", "xl has no configuration of the running domain"),
     ("is an invalid domain identifier", "there is no such domain"),
-    (
-        "reading banner from migration receiver stream",
-        "the other host did not start xl",
-    ),
+    ("reading banner from migration receiver stream", "the other host did not start xl"),
     ("' not supported.", "xl does not know that option"),
 ];
 

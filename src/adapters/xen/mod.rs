@@ -69,16 +69,11 @@ pub fn domains(world: &dyn World, ts: Toolstack, with_uuid: bool) -> Result<Vec<
             let rows = parse::list::vm_list(&output.stdout).map_err(|misread| unparsable(&call, misread))?;
             rows.into_iter().map(|row| (row.id, row.name, Some(row.uuid))).collect()
         }
-        Toolstack::Xm => long_all(world, ts)?
-            .into_iter()
-            .filter_map(|long| Some((long.id?, long.name, long.uuid)))
-            .collect(),
+        Toolstack::Xm => long_all(world, ts)?.into_iter().filter_map(|long| Some((long.id?, long.name, long.uuid))).collect(),
     };
     for domain in &mut domains {
-        domain.uuid = known
-            .iter()
-            .find(|(id, name, _)| *id == domain.id && *name == domain.name)
-            .and_then(|(_, _, uuid)| uuid.clone());
+        domain.uuid =
+            known.iter().find(|(id, name, _)| *id == domain.id && *name == domain.name).and_then(|(_, _, uuid)| uuid.clone());
     }
     Ok(domains)
 }
@@ -106,10 +101,7 @@ pub fn long(world: &dyn World, ts: Toolstack, which: Which<'_>) -> Result<Long, 
                 && !name.chars().any(char::is_control);
             if !plain {
                 let why = "the toolstack would take that name for an option or a domain id".to_string();
-                return Err(XenError::Refused {
-                    what: format!("{:?}", name),
-                    why,
-                });
+                return Err(XenError::Refused { what: format!("{:?}", name), why });
             }
             name.to_string()
         }
@@ -128,11 +120,9 @@ pub fn long(world: &dyn World, ts: Toolstack, which: Which<'_>) -> Result<Long, 
     }
     match which {
         // `xm` looks for a domain of that name first, even if it is a number.
-        Which::Id(id) if long.id != Some(id) => Err(XenError::NotThatDomain {
-            id,
-            name: word,
-            found: format!("the toolstack answered with {:?}", long.name),
-        }),
+        Which::Id(id) if long.id != Some(id) => {
+            Err(XenError::NotThatDomain { id, name: word, found: format!("the toolstack answered with {:?}", long.name) })
+        }
         _ => Ok(long),
     }
 }
@@ -146,10 +136,7 @@ pub fn long_all(world: &dyn World, ts: Toolstack) -> Result<Vec<Long>, XenError>
     let output = ask(world, ts, &call)?;
     let found = read_long(ts, &call, &output)?;
     if ts == Toolstack::Xm && !found.iter().any(|long| long.id == Some(0)) {
-        return Err(unparsable(
-            &call,
-            Misread::of(&output.stdout, "Domain-0 is not in the list, so the list is not whole"),
-        ));
+        return Err(unparsable(&call, Misread::of(&output.stdout, "Domain-0 is not in the list, so the list is not whole")));
     }
     Ok(found)
 }
@@ -185,10 +172,7 @@ pub struct Created {
 pub fn create(world: &dyn World, ts: Toolstack, config: &str, paused: bool) -> Result<Created, XenError> {
     if !config.starts_with('/') || config.contains('=') || config.chars().any(char::is_control) {
         let why = "a config file is given by its full path, without = in it".to_string();
-        return Err(XenError::Refused {
-            what: format!("{config:?}"),
-            why,
-        });
+        return Err(XenError::Refused { what: format!("{config:?}"), why });
     }
     let output = ask(world, ts, &argv::create(ts, config, paused))?;
     let said = [output.stdout.trim(), output.stderr.trim()]
@@ -201,11 +185,7 @@ pub fn create(world: &dyn World, ts: Toolstack, config: &str, paused: bool) -> R
     let id = said
         .lines()
         .filter(|line| line.starts_with("Started domain "))
-        .find_map(|line| {
-            line.rsplit_once("(id=")
-                .and_then(|(_, rest)| rest.split_once(')'))
-                .and_then(|(id, _)| id.parse().ok())
-        });
+        .find_map(|line| line.rsplit_once("(id=").and_then(|(_, rest)| rest.split_once(')')).and_then(|(id, _)| id.parse().ok()));
     Ok(Created { said, id })
 }
 
@@ -259,13 +239,7 @@ pub fn shutdown(world: &dyn World, ts: Toolstack, id: u32, name: &str) -> Result
 
 /// A deed goes by the id, and only if that id still has the name that was meant.
 fn check_is(ts: Toolstack, listing: &Listing, id: u32, name: &str) -> Result<(), XenError> {
-    let not_that = |found: String| {
-        Err(XenError::NotThatDomain {
-            id,
-            name: name.to_string(),
-            found,
-        })
-    };
+    let not_that = |found: String| Err(XenError::NotThatDomain { id, name: name.to_string(), found });
     if id == 0 {
         return not_that("it is Domain-0, this host itself".to_string());
     }
@@ -304,19 +278,11 @@ fn read_long(ts: Toolstack, call: &Call, output: &Output) -> Result<Vec<Long>, X
 
 fn ask(world: &dyn World, ts: Toolstack, call: &Call) -> Result<Output, XenError> {
     let output = world.run(call)?;
-    if output.ok() {
-        Ok(output)
-    } else {
-        Err(error::judge(ts, call, &output))
-    }
+    if output.ok() { Ok(output) } else { Err(error::judge(ts, call, &output)) }
 }
 
 fn unparsable(call: &Call, misread: Misread) -> XenError {
-    XenError::Unparsable {
-        call: call.to_string(),
-        row: misread.row,
-        why: misread.why,
-    }
+    XenError::Unparsable { call: call.to_string(), row: misread.row, why: misread.why }
 }
 
 #[cfg(test)]

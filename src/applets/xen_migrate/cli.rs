@@ -66,6 +66,7 @@ pub enum Verb {
         /// The domU
         #[arg(value_parser = domu)]
         domu: DomuName,
+        /// How
         #[command(flatten)]
         how: How,
     },
@@ -149,9 +150,7 @@ fn check(word: &str) -> Result<Check, String> {
 }
 
 fn address(word: &str) -> Result<String, String> {
-    word.parse::<std::net::IpAddr>()
-        .map(|a| a.to_string())
-        .map_err(|_| "an IP address is expected".to_string())
+    word.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| "an IP address is expected".to_string())
 }
 
 fn toolstack(word: &str) -> Result<Toolstack, String> {

@@ -85,9 +85,8 @@ impl<'a> Drive<'a> {
                 self.tell(&line(step, &self.us, &trip.to));
             }
             match step.place {
-                Place::Here => {
-                    deeds::act(self.setting.world, &self.cause(&trip.to), &step.deed).map_err(|e| format!("{}: {e}", step.deed))?
-                }
+                Place::Here => deeds::act(self.setting.world, &self.cause(&trip.to), &step.deed)
+                    .map_err(|e| format!("{}: {e}", step.deed))?,
                 Place::There => {
                     let peer = self.peer.as_ref().ok_or_else(|| format!("{} cannot be asked: no dedicated key", trip.to))?;
                     let deeds: Vec<Deed> = now.iter().map(|s| s.deed.clone()).collect();

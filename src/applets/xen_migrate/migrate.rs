@@ -123,13 +123,8 @@ fn migrate_now(setting: Setting<'_>, here: &End, trip: &Trip, options: &Checked,
         words.extend(request::receive_words_before_the_host(&here.host, domu));
         xen::argv::transport(words.iter().map(String::as_str))
     });
-    let order = xen::argv::Migration {
-        words: &options.words,
-        transport: transport.as_deref(),
-        verbose: false,
-        domu,
-        host: &trip.to,
-    };
+    let order =
+        xen::argv::Migration { words: &options.words, transport: transport.as_deref(), verbose: false, domu, host: &trip.to };
     let mut call = xen::argv::migrate(here.toolstack, &order);
     call.quiet_limit = Some(STALLED);
     call.keeps_lock = Some(look::lock_name(domu));
@@ -205,7 +200,13 @@ impl<'a> Story<'a> {
             let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64().max(0.001);
             let rate = bytes as f64 / seconds;
             let left = (self.memory.saturating_sub(bytes) as f64 / rate.max(1.0)).ceil();
-            let text = format!("  {}: {} % of {} MiB, {:.0} MiB/s, about {left:.0} s left", self.domu, tenths * 10, self.memory >> 20, rate / 1_048_576.0);
+            let text = format!(
+                "  {}: {} % of {} MiB, {:.0} MiB/s, about {left:.0} s left",
+                self.domu,
+                tenths * 10,
+                self.memory >> 20,
+                rate / 1_048_576.0
+            );
             self.setting.world.say(To::Err, &text);
         }
     }
@@ -270,11 +271,17 @@ pub fn tell_faults(setting: Setting<'_>, ground: &look::Ground) {
 
 fn not_in_table(ground: &look::Ground, domu: &DomuName) -> Stop {
     if let Some(line) = ground.table.table.faulty_line(domu) {
-        return Stop::new(Exit::Usage, format!("{}:{line}: the row of {domu} has a fault (see above); it is not acted on", table::PATH));
+        return Stop::new(
+            Exit::Usage,
+            format!("{}:{line}: the row of {domu} has a fault (see above); it is not acted on", table::PATH),
+        );
     }
     if let Some(row) = ground.record.row(domu).filter(|r| r.state == State::Visiting) {
         let home = row.home.as_ref().unwrap_or(&row.host);
-        let text = format!("{domu} is visiting here and its home is {home}; it has no row in {}\n  on {home}: xen-migrate reverse {domu}", table::PATH);
+        let text = format!(
+            "{domu} is visiting here and its home is {home}; it has no row in {}\n  on {home}: xen-migrate reverse {domu}",
+            table::PATH
+        );
         return Stop::new(Exit::Usage, text);
     }
     let text = if ground.table.missing {

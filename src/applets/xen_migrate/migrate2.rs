@@ -9,9 +9,7 @@ use super::{Setting, migrate, recover};
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::look;
 use crate::adapters::peer::Answer;
-use crate::adapters::{
-    Call, CallError, Ended, Flow, Held, Input, LockError, Nap, Output, Sign, To, World, here, store,
-};
+use crate::adapters::{Call, CallError, Ended, Flow, Held, Input, LockError, Nap, Output, Sign, To, World, here, store};
 use crate::core::facts::End;
 use crate::core::migrate::permit::permit;
 use crate::core::names::{DomuName, HostName, ResourceName};
@@ -288,4 +286,3 @@ impl World for Quiet<'_> {
         self.0.stopping()
     }
 }
-

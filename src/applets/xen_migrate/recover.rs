@@ -23,7 +23,10 @@ pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
         ground.record.rows.iter().filter(|r| r.state.in_flight() || !r.open.is_empty()).map(|r| r.domu.clone()).collect();
     for domain in &ground.domains {
         let name = &domain.name;
-        let plain = name.strip_suffix("--incoming").or_else(|| name.strip_suffix("--migratedaway")).or_else(|| name.strip_prefix("migrating-"));
+        let plain = name
+            .strip_suffix("--incoming")
+            .or_else(|| name.strip_suffix("--migratedaway"))
+            .or_else(|| name.strip_prefix("migrating-"));
         if let Some(domu) = plain.and_then(|n| n.parse::<DomuName>().ok()).filter(|d| !todo.contains(d)) {
             todo.push(domu);
         }
@@ -158,9 +161,14 @@ fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: 
     let domu = &row.domu;
     if end.running().is_some() && end.copies.len() == 1 {
         let trip = Trip::of_row(row, Moment::from(setting.world.now()));
-        drive.walk(&trip, &[Step::here(Deed::Arrived, "it runs here under its own name")]).map_err(|why| Stop::new(Exit::Failed, why))?;
+        drive
+            .walk(&trip, &[Step::here(Deed::Arrived, "it runs here under its own name")])
+            .map_err(|why| Stop::new(Exit::Failed, why))?;
         setting.world.say(To::Out, &format!("{domu} runs on {}.", drive.us));
-        let text = format!("{} could not be asked, so DRBD's options stay as they are: {error}\n  later: xen-migrate recover {domu}", row.host);
+        let text = format!(
+            "{} could not be asked, so DRBD's options stay as they are: {error}\n  later: xen-migrate recover {domu}",
+            row.host
+        );
         setting.world.say(To::Err, &text);
         return Ok(Exit::Failed);
     }
@@ -185,10 +193,14 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         return Err(Stop::new(Exit::Undecided, text));
     };
     if leftover {
-        let trip = Trip { to: partner.clone(), leave_paused: false, home: None, from: None, now: Moment::from(setting.world.now()) };
+        let trip =
+            Trip { to: partner.clone(), leave_paused: false, home: None, from: None, now: Moment::from(setting.world.now()) };
         drive.face(&partner);
         if end.copy(CopyName::Incoming).is_some() {
-            let text = format!("{}: it came from another Dom0; settle it there\n  on {partner}: xen-migrate recover {domu}", end.copies_in_words());
+            let text = format!(
+                "{}: it came from another Dom0; settle it there\n  on {partner}: xen-migrate recover {domu}",
+                end.copies_in_words()
+            );
             return Err(Stop::new(Exit::Undecided, text));
         }
         let outcome = drive.settle(&trip, false)?;
@@ -197,7 +209,9 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
     }
     let text = match row {
         Some(row) if row.state == State::Away && end.running().is_some() => {
-            drive.walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Forget, "it runs here")]).map_err(|w| Stop::new(Exit::Failed, w))?;
+            drive
+                .walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Forget, "it runs here")])
+                .map_err(|w| Stop::new(Exit::Failed, w))?;
             format!("{domu} runs here; the record said away on {} and was put right.", row.host)
         }
         Some(row) => format!("{domu}: {} {} since {}; nothing is in flight.", row.state, row.host, row.since),

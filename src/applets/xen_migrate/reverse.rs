@@ -34,7 +34,10 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
         return Ok(exit);
     }
     if !ssh::has_key(world, &us) {
-        let text = format!("there is no dedicated key {}, and without it no peer can be asked\n  try: xen-migrate setup HOST", ssh::key(&us));
+        let text = format!(
+            "there is no dedicated key {}, and without it no peer can be asked\n  try: xen-migrate setup HOST",
+            ssh::key(&us)
+        );
         return Err(Stop::new(Exit::Unreachable, text));
     }
     let begin = match (&here.row, entry) {
@@ -51,7 +54,8 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     }
 
     let now = Moment::from(world.now());
-    let row = Row { domu: domu.clone(), state: State::Returning, host: host.clone(), since: now, open: vec![], home: None, from: None };
+    let row =
+        Row { domu: domu.clone(), state: State::Returning, host: host.clone(), since: now, open: vec![], home: None, from: None };
     let trip = Trip::of_row(&row, now);
     drive.tell(&format!("{domu}: {host} -> {us}, asked of {host}"));
     let before = here.row.clone();
@@ -118,7 +122,10 @@ fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin: &HostName
 fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
     let domu = &here.domu;
     if let Some(row) = far.row.as_ref().filter(|r| r.state.in_flight()) {
-        let text = format!("on {} {domu} is {} {} since {}\n  try: xen-migrate recover {domu}", far.host, row.state, row.host, row.since);
+        let text = format!(
+            "on {} {domu} is {} {} since {}\n  try: xen-migrate recover {domu}",
+            far.host, row.state, row.host, row.since
+        );
         return Stop::new(Exit::Refused, text);
     }
     if !far.copies.is_empty() {
@@ -126,12 +133,18 @@ fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
         return Stop::new(Exit::Refused, text);
     }
     let proven = !here.replicas.is_empty()
-        && here.replicas.iter().all(|r| r.replica.is_connected() && !r.replica.peer_is_primary() && r.replica.role == crate::core::drbd::Role::Secondary);
+        && here.replicas.iter().all(|r| {
+            r.replica.is_connected() && !r.replica.peer_is_primary() && r.replica.role == crate::core::drbd::Role::Secondary
+        });
     let roles: Vec<String> = here.replicas.iter().map(|r| r.in_words()).collect();
     let text = if proven {
         format!("{domu} runs neither here nor on {}: every replica is connected and Secondary ({})", far.host, roles.join("; "))
     } else {
-        format!("{domu} runs neither here nor on {}, and DRBD does not prove that it runs nowhere ({})", far.host, roles.join("; "))
+        format!(
+            "{domu} runs neither here nor on {}, and DRBD does not prove that it runs nowhere ({})",
+            far.host,
+            roles.join("; ")
+        )
     };
     if proven {
         recover::start_advice(setting, here);
@@ -165,7 +178,11 @@ fn conclude(
             Ok(Exit::Done)
         }
         Ok(0) => {
-            let text = format!("{} says that it was sent, and here: {}\n  try: xen-migrate recover {domu}", trip.to, after.copies_in_words());
+            let text = format!(
+                "{} says that it was sent, and here: {}\n  try: xen-migrate recover {domu}",
+                trip.to,
+                after.copies_in_words()
+            );
             Err(Stop::new(Exit::Undecided, text))
         }
         Ok(code) => {
@@ -174,7 +191,10 @@ fn conclude(
         }
         Err(error) if untouched => Err(error.into()),
         Err(error) => {
-            let text = format!("{error}\n  it may still be on its way; here: {}\n  try: xen-migrate recover {domu}", after.copies_in_words());
+            let text = format!(
+                "{error}\n  it may still be on its way; here: {}\n  try: xen-migrate recover {domu}",
+                after.copies_in_words()
+            );
             Err(Stop::new(Exit::Undecided, text))
         }
     }

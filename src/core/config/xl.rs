@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 /// Reads the file, as `xl create` does.
 pub(super) fn read(source: &Source<'_>) -> Result<DomuConfig, Vec<Fault>> {
     let draft = Draft::new(source);
-    let mut parser = Parser { lexer: Lexer { text: source.text, at: 0, carriage_return_told: false }, draft, settings: BTreeMap::new() };
+    let mut parser =
+        Parser { lexer: Lexer { text: source.text, at: 0, carriage_return_told: false }, draft, settings: BTreeMap::new() };
     parser.file();
     let Parser { mut draft, settings, .. } = parser;
     let config = meaning(&mut draft, &settings);
@@ -151,7 +152,11 @@ impl Lexer<'_> {
         if start + 1 == self.text.len() {
             return Ok((Token::End, start));
         }
-        Err(Some((start, "the last line is a comment and has no line end, which xl refuses".into(), "a line end after the comment".into())))
+        Err(Some((
+            start,
+            "the last line is a comment and has no line end, which xl refuses".into(),
+            "a line end after the comment".into(),
+        )))
     }
 
     fn string(&mut self, start: usize, quote: u8) -> Result<(Token, usize), LexFault> {
@@ -181,13 +186,19 @@ impl Lexer<'_> {
             b'\r' if self.carriage_return_told => return None,
             b'\r' => {
                 self.carriage_return_told = true;
-                ("a carriage return: the lines end as on Windows, which xl refuses".to_string(), "lines that end with a line feed alone")
+                (
+                    "a carriage return: the lines end as on Windows, which xl refuses".to_string(),
+                    "lines that end with a line feed alone",
+                )
             }
-            b'A'..=b'Z' => (format!("an upper-case letter in {}, which xl refuses", quoted(word)), "keys in lower case, values in quotes"),
+            b'A'..=b'Z' => {
+                (format!("an upper-case letter in {}, which xl refuses", quoted(word)), "keys in lower case, values in quotes")
+            }
             // xl's own hint (`likely_python`), and `%` besides.
-            b'+'..=b'.' | b'(' | b')' | b':' | b'%' => {
-                (format!("{} looks like Python, which only xm reads", quoted(word)), "plain assignments of strings, numbers and lists")
-            }
+            b'+'..=b'.' | b'(' | b')' | b':' | b'%' => (
+                format!("{} looks like Python, which only xm reads", quoted(word)),
+                "plain assignments of strings, numbers and lists",
+            ),
             _ => (format!("{} means nothing to xl here", quoted(word)), "`key = value` with a string, a number or a list"),
         };
         Some((start, what, expected.to_string()))
@@ -218,7 +229,11 @@ fn dequote(inner: &[u8], at: usize) -> Result<(Vec<u8>, bool), (usize, String, S
             b'v' => 0x0b,
             b'x' => return Err((at + n, "xl refuses every `\\x` in a string".into(), "the character itself".into())),
             b'0'..=b'7' => {
-                return Err((at + n, "xl reads an octal escape wrongly and drops the character".into(), "the character itself".into()));
+                return Err((
+                    at + n,
+                    "xl reads an octal escape wrongly and drops the character".into(),
+                    "the character itself".into(),
+                ));
             }
             _ => {
                 let what = format!("xl does not know the escape {}", quoted([b'\\', escaped]));
@@ -425,7 +440,8 @@ fn meaning(draft: &mut Draft<'_, '_>, settings: &BTreeMap<String, Setting>) -> O
     let mut bridges = Vec::new();
     for (_, spec) in strings(draft, settings.get("vif"), "vif") {
         // `strtok` at commas, blanks skipped before each word; the last bridge of an interface counts (`parse_nic_config`).
-        if let Some(bridge) = spec.split(',').filter_map(|word| word.trim_start_matches(' ').strip_prefix("bridge=")).next_back() {
+        if let Some(bridge) = spec.split(',').filter_map(|word| word.trim_start_matches(' ').strip_prefix("bridge=")).next_back()
+        {
             add_bridge(&mut bridges, bridge);
         }
     }
@@ -440,7 +456,11 @@ fn strings<'v>(draft: &mut Draft<'_, '_>, setting: Option<&'v Setting>, key: &st
     match setting.map(|s| &s.value) {
         None => {}
         Some(Value::Atom(atom)) => {
-            draft.warn(atom.at, format!("`{key}` is a single value, so xl ignores it and starts the domU without"), "a list: `[ … ]`");
+            draft.warn(
+                atom.at,
+                format!("`{key}` is a single value, so xl ignores it and starts the domU without"),
+                "a list: `[ … ]`",
+            );
         }
         Some(Value::List(values, _)) => {
             for value in values {

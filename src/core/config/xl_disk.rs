@@ -99,7 +99,11 @@ impl Parsed {
         } else if IGNORED_PREFIXES.contains(&word) {
             self.deprecated_prefix = true;
         } else if !after[1..].starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
-            return Err(wrong(at, format!("xl does not know the word {} in front", quoted(&rest[..=length])), "`drbd:`, `phy:` or a plain path"));
+            return Err(wrong(
+                at,
+                format!("xl does not know the word {} in front", quoted(&rest[..=length])),
+                "`drbd:`, `phy:` or a plain path",
+            ));
         } else {
             return Ok(None);
         }
@@ -142,7 +146,13 @@ impl Parsed {
                 true => return Err(wrong(at, format!("{key} is given twice"), "it once")),
                 false => self.others.push((key.to_string(), value.to_string())),
             },
-            _ => return Err(wrong(at, format!("xl does not know the parameter {}", quoted(key)), "e.g. `vdev=`, `access=`, `script=`, `target=`")),
+            _ => {
+                return Err(wrong(
+                    at,
+                    format!("xl does not know the parameter {}", quoted(key)),
+                    "e.g. `vdev=`, `access=`, `script=`, `target=`",
+                ));
+            }
         }
         Ok(end + usize::from(end < rest.len()))
     }
@@ -208,7 +218,11 @@ impl Parsed {
             }
         }
         if self.vdev.is_none() {
-            return Err(wrong(0, "no virtual device is given", "e.g. `vdev=xvda` (before `target=`, which takes the whole rest)"));
+            return Err(wrong(
+                0,
+                "no virtual device is given",
+                "e.g. `vdev=xvda` (before `target=`, which takes the whole rest)",
+            ));
         }
         if self.target.is_none() && !self.cdrom {
             return Err(wrong(0, "no target is given", "a path or a resource"));

@@ -84,7 +84,11 @@ impl Reader<'_, '_> {
             }
             block = first.kind == Kind::Name && COMPOUND.contains(&word.as_str());
             if first.indented {
-                self.draft.fault(first.at, "white space in front of a statement, which Python refuses", "the statement at the beginning of its line");
+                self.draft.fault(
+                    first.at,
+                    "white space in front of a statement, which Python refuses",
+                    "the statement at the beginning of its line",
+                );
                 self.unsure = true;
                 self.skip_line();
                 continue;
@@ -179,7 +183,8 @@ impl Reader<'_, '_> {
                 }
                 return self.add_to(&word, name.at);
             }
-            let chained = self.token().kind == Kind::Name && matches!(self.tokens.get(self.n + 1), Some(t) if t.kind == Kind::Op && self.word(t) == "=");
+            let chained = self.token().kind == Kind::Name
+                && matches!(self.tokens.get(self.n + 1), Some(t) if t.kind == Kind::Op && self.word(t) == "=");
             if !chained || self.is_keyword(self.token()) {
                 break;
             }
@@ -212,7 +217,9 @@ impl Reader<'_, '_> {
     fn add_to(&mut self, name: &str, at: usize) -> Result<(), Broken> {
         let right = self.expressions()?;
         let left = match self.variables.remove(name) {
-            Some(before) if before.value == Value::Imported => return self.broken(at, format!("{} is imported: what it holds is not known", quoted(name)), ""),
+            Some(before) if before.value == Value::Imported => {
+                return self.broken(at, format!("{} is imported: what it holds is not known", quoted(name)), "");
+            }
             Some(before) => before.value,
             None if self.unsure => Value::Unknown,
             None => return self.broken(at, format!("{} is not set before", quoted(name)), format!("`{name} = …`")),
@@ -269,7 +276,12 @@ impl Reader<'_, '_> {
         Ok(left)
     }
 
-    fn operation(&mut self, left: Expr, depth: usize, operand: fn(&mut Self, usize) -> Result<Expr, Broken>) -> Result<Expr, Broken> {
+    fn operation(
+        &mut self,
+        left: Expr,
+        depth: usize,
+        operand: fn(&mut Self, usize) -> Result<Expr, Broken>,
+    ) -> Result<Expr, Broken> {
         let op_token = self.token().clone();
         let op = self.word(&op_token).to_string();
         self.n += 1;
@@ -295,7 +307,9 @@ impl Reader<'_, '_> {
                 value
             }
             Kind::Op => match self.word(&token) {
-                "[" | "(" if depth >= DEEPEST => return self.broken(at, "the lists are nested too deeply", format!("at most {DEEPEST} levels")),
+                "[" | "(" if depth >= DEEPEST => {
+                    return self.broken(at, "the lists are nested too deeply", format!("at most {DEEPEST} levels"));
+                }
                 "[" => {
                     self.n += 1;
                     let inside = self.items("]", depth + 1)?;
@@ -364,7 +378,11 @@ impl Reader<'_, '_> {
                 if self.at_op(".") || self.at_op("(") {
                     return self.after_value("a plain value");
                 }
-                self.broken(token.at, format!("{} is imported: what it holds is not known here", quoted(&name)), "a value that stands in the file")
+                self.broken(
+                    token.at,
+                    format!("{} is imported: what it holds is not known here", quoted(&name)),
+                    "a value that stands in the file",
+                )
             }
             (Some(value), _) => {
                 // Paid for before it is copied.
@@ -379,7 +397,11 @@ impl Reader<'_, '_> {
                 if self.at_op(".") || self.at_op("(") || self.at_op("[") {
                     return self.after_value("a plain value");
                 }
-                self.broken(token.at, format!("{} is not set before: what it holds is not known", quoted(&name)), "a value that stands in the file")
+                self.broken(
+                    token.at,
+                    format!("{} is not set before: what it holds is not known", quoted(&name)),
+                    "a value that stands in the file",
+                )
             }
         }
     }
@@ -465,7 +487,11 @@ impl Reader<'_, '_> {
         }
         self.n += 1;
         if self.at_op("*") {
-            return self.broken(from, "an import of all names may set any of them, the name and the disks included: not understood", "an import by name");
+            return self.broken(
+                from,
+                "an import of all names may set any of them, the name and the disks included: not understood",
+                "an import by name",
+            );
         }
         let bracket = self.at_op("(");
         self.n += usize::from(bracket);
@@ -545,7 +571,11 @@ impl Reader<'_, '_> {
             "for" => "a loop inside of a list",
             _ => return self.unexpected(expected),
         };
-        self.broken(token.at, format!("{what}: not understood, since only Python could tell what it gives"), "a value that stands in the file")
+        self.broken(
+            token.at,
+            format!("{what}: not understood, since only Python could tell what it gives"),
+            "a value that stands in the file",
+        )
     }
 
     fn unexpected<T>(&mut self, expected: &str) -> Result<T, Broken> {
@@ -580,8 +610,8 @@ const COMPOUND: [&str; 8] = ["if", "for", "while", "def", "class", "try", "with"
 const CONTINUING: [&str; 4] = ["elif", "else", "except", "finally"];
 /// Python 2's keywords, without those that are understood.
 const KEYWORDS: [&str; 28] = [
-    "and", "as", "assert", "break", "class", "continue", "def", "del", "elif", "else", "except", "exec", "finally", "for", "global", "if", "in", "is",
-    "lambda", "not", "or", "print", "raise", "return", "try", "while", "with", "yield",
+    "and", "as", "assert", "break", "class", "continue", "def", "del", "elif", "else", "except", "exec", "finally", "for",
+    "global", "if", "in", "is", "lambda", "not", "or", "print", "raise", "return", "try", "while", "with", "yield",
 ];
 
 /// What `create.py` takes from the variables.
@@ -623,7 +653,9 @@ fn name(draft: &mut Draft<'_, '_>, variables: &BTreeMap<String, Variable>, file_
     if let Some(Variable { value, at }) = set {
         let (line, column) = draft.source.place(*at);
         match value {
-            Value::Text { bytes, unicode: false } if !bytes.is_empty() => return draft.utf8(*at, bytes).map(|name| (name, line, column)),
+            Value::Text { bytes, unicode: false } if !bytes.is_empty() => {
+                return draft.utf8(*at, bytes).map(|name| (name, line, column));
+            }
             Value::Int(number) if *number != 0 => return Some((number.to_string(), line, column)),
             Value::Unknown | Value::Imported => return None,
             Value::Float | Value::List(_) => {
@@ -631,7 +663,9 @@ fn name(draft: &mut Draft<'_, '_>, variables: &BTreeMap<String, Variable>, file_
                 return None;
             }
             // Empty, zero, or of a kind that xm ignores: as if there were none.
-            Value::Text { unicode: false, .. } | Value::Int(_) => draft.warn(*at, "the name is empty, so xm takes the file's", "a name"),
+            Value::Text { unicode: false, .. } | Value::Int(_) => {
+                draft.warn(*at, "the name is empty, so xm takes the file's", "a name")
+            }
             other => draft.warn(*at, format!("xm ignores {} as a name and takes the file's", other.kind()), "a plain string"),
         }
     }
@@ -656,7 +690,11 @@ fn strings(draft: &mut Draft<'_, '_>, variables: &BTreeMap<String, Variable>, ke
         Value::Unknown | Value::Imported => return Vec::new(),
         Value::Text { bytes, unicode: false } if bytes.is_empty() => return Vec::new(),
         Value::Tuple(_) | Value::Text { unicode: true, .. } | Value::Ignored(_) => {
-            draft.warn(*at, format!("`{key}` is {}, so xm ignores it and starts the domU without", value.kind()), "a list: `[ … ]`");
+            draft.warn(
+                *at,
+                format!("`{key}` is {}, so xm ignores it and starts the domU without", value.kind()),
+                "a list: `[ … ]`",
+            );
             return Vec::new();
         }
         other => {

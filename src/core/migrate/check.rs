@@ -76,9 +76,7 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
         }
         None => found.about_flying_blind(here),
     }
-    found
-        .list
-        .retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
+    found.list.retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
     found.list
 }
 
@@ -97,12 +95,7 @@ struct Objections {
 
 impl Objections {
     fn add(&mut self, check: Check, seen: String, wanted: &str, advice: String) {
-        self.list.push(Objection {
-            check,
-            seen,
-            wanted: wanted.to_string(),
-            advice,
-        });
+        self.list.push(Objection { check, seen, wanted: wanted.to_string(), advice });
     }
 
     fn about_this_end(&mut self, here: &End, trip: &Trip) {
@@ -124,21 +117,11 @@ impl Objections {
         }
         if let Some(holder) = &here.busy {
             let advice = "wait until it has ended; nothing was touched".to_string();
-            self.add(
-                Check::Busy,
-                format!("{domu} is being worked on: {holder}"),
-                "one tool at a time",
-                advice,
-            );
+            self.add(Check::Busy, format!("{domu} is being worked on: {holder}"), "one tool at a time", advice);
         }
         if let Some(who) = &here.receiving {
             let advice = "wait until it has ended; nothing was touched".to_string();
-            self.add(
-                Check::Busy,
-                format!("{domu} is being received here: {who}"),
-                "no migration to here",
-                advice,
-            );
+            self.add(Check::Busy, format!("{domu} is being received here: {who}"), "no migration to here", advice);
         }
         let leftover = here.copies.iter().find(|c| c.called != CopyName::Plain);
         if let Some(copy) = leftover {
@@ -150,12 +133,7 @@ impl Objections {
             None if leftover.is_some() => {}
             None => {
                 let advice = format!("xen-migrate status {domu}");
-                self.add(
-                    Check::Domu,
-                    format!("{domu} does not run on {}", here.host),
-                    "a running domU",
-                    advice,
-                );
+                self.add(Check::Domu, format!("{domu} does not run on {}", here.host), "a running domU", advice);
             }
             Some(copy) if copy.domain.state.executes() => {}
             Some(copy) => {
@@ -163,17 +141,9 @@ impl Objections {
                 let advice = if state.paused && state.shutdown.is_none() && !state.dying {
                     format!("{tool} unpause {domu}")
                 } else {
-                    format!(
-                        "look at its console, then `{tool} destroy {}` and start it anew",
-                        copy.domain.id
-                    )
+                    format!("look at its console, then `{tool} destroy {}` and start it anew", copy.domain.id)
                 };
-                self.add(
-                    Check::Domu,
-                    format!("{domu} is {}", state.in_words()),
-                    "a running domU",
-                    advice,
-                );
+                self.add(Check::Domu, format!("{domu} is {}", state.in_words()), "a running domU", advice);
             }
         }
         for what in &here.unseen {
@@ -194,12 +164,7 @@ impl Objections {
         }
         if here.running().is_some() && here.disks.iter().all(|d| d.resource.is_none()) {
             let advice = "if both Dom0s really share its disks: --despite disks".to_string();
-            self.add(
-                Check::Disks,
-                format!("{} has no DRBD disk", here.domu),
-                "at least one",
-                advice,
-            );
+            self.add(Check::Disks, format!("{} has no DRBD disk", here.domu), "at least one", advice);
         }
         for seen in &here.replicas {
             self.about_health(here, seen, Some(Role::Primary), "here");
@@ -211,12 +176,7 @@ impl Objections {
             match there.replica(name) {
                 None => {
                     let advice = format!("on {}: drbdadm up {name}", trip.to);
-                    self.add(
-                        Check::Drbd,
-                        format!("{} does not know the resource {name}", trip.to),
-                        "it up on both ends",
-                        advice,
-                    );
+                    self.add(Check::Drbd, format!("{} does not know the resource {name}", trip.to), "it up on both ends", advice);
                 }
                 Some(far) => {
                     self.about_health(there, far, Some(Role::Secondary), "there");
@@ -242,30 +202,14 @@ impl Objections {
             });
         };
         if !r.is_up() {
-            return object(
-                format!("{name} is not up {place}"),
-                "it up",
-                format!("on {}: drbdadm up {name}", end.host),
-            );
+            return object(format!("{name} is not up {place}"), "it up", format!("on {}: drbdadm up {name}", end.host));
         }
         if let Some(role) = role.filter(|role| &r.role != role) {
-            let wanted = if role == Role::Primary {
-                "Primary where the domU runs"
-            } else {
-                "Secondary where it does not run"
-            };
-            object(
-                format!("{name} is {} {place}", r.role),
-                wanted,
-                format!("find out who holds it: drbdsetup status {name}"),
-            );
+            let wanted = if role == Role::Primary { "Primary where the domU runs" } else { "Secondary where it does not run" };
+            object(format!("{name} is {} {place}", r.role), wanted, format!("find out who holds it: drbdsetup status {name}"));
         }
         if r.peers.is_empty() {
-            object(
-                format!("{name} has no peer configured"),
-                "a replica on the other end",
-                format!("drbdadm adjust {name}"),
-            );
+            object(format!("{name} has no peer configured"), "a replica on the other end", format!("drbdadm adjust {name}"));
         }
         for peer in &r.peers {
             let who = if peer.name == "peer" { "its peer" } else { peer.name.as_str() };
@@ -276,37 +220,17 @@ impl Objections {
                     }
                     _ => format!("mend the link to {who}, then: drbdadm cstate {name}"),
                 };
-                object(
-                    format!("{name} is not connected to {who} ({})", peer.connection),
-                    "Connected",
-                    advice,
-                );
+                object(format!("{name} is not connected to {who} ({})", peer.connection), "Connected", advice);
             } else if let Some(v) = peer.volumes.iter().find(|v| v.replication != Replication::Established) {
                 let what = format!("{name}/{} is being synchronised ({})", v.number, v.replication);
-                object(
-                    what,
-                    "no resync running",
-                    format!("wait for its end: drbdsetup status {name}"),
-                );
+                object(what, "no resync running", format!("wait for its end: drbdsetup status {name}"));
             } else if let Some(v) = peer.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
                 let what = format!("{name}/{} is {} at {who}", v.number, v.disk);
-                object(
-                    what,
-                    "UpToDate on both ends",
-                    format!("drbdsetup status {name}, on both ends"),
-                );
+                object(what, "UpToDate on both ends", format!("drbdsetup status {name}, on both ends"));
             }
         }
-        if r.volumes.is_empty()
-            || r.peers
-                .iter()
-                .any(|p| p.connection == Connection::Connected && p.volumes.is_empty())
-        {
-            object(
-                format!("{name} shows no volume"),
-                "every volume seen",
-                format!("drbdsetup status {name}"),
-            );
+        if r.volumes.is_empty() || r.peers.iter().any(|p| p.connection == Connection::Connected && p.volumes.is_empty()) {
+            object(format!("{name} shows no volume"), "every volume seen", format!("drbdsetup status {name}"));
         }
         if let Some(v) = r.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
             let what = format!("{name}/{} is {} {place}", v.number, v.disk);
@@ -319,21 +243,11 @@ impl Objections {
         match (&seen.options, end.generation) {
             (_, None) => {
                 let advice = "look at /proc/drbd and `drbdadm --version`".to_string();
-                self.add(
-                    Check::Window,
-                    "the version of DRBD could not be seen".into(),
-                    "DRBD 8.3, 8.4 or 9",
-                    advice,
-                );
+                self.add(Check::Window, "the version of DRBD could not be seen".into(), "DRBD 8.3, 8.4 or 9", advice);
             }
             (None, _) => {
                 let advice = format!("drbdsetup show {name}");
-                self.add(
-                    Check::Window,
-                    format!("the options of {name} could not be read"),
-                    "them read",
-                    advice,
-                );
+                self.add(Check::Window, format!("the options of {name} could not be read"), "them read", advice);
             }
             (Some(options), Some(Generation::V83)) if !options.two_primaries => {
                 let seen = format!("DRBD 8.3 cannot allow two Primaries of {name} at run time");
@@ -351,12 +265,7 @@ impl Objections {
         let domu = &here.domu;
         if there.protocol != PROTOCOL {
             let seen = format!("{} runs xen-migrate {}, this is {}", trip.to, there.version, here.version);
-            self.add(
-                Check::Protocol,
-                seen,
-                "the same version on both",
-                "install the same version on both Dom0s".into(),
-            );
+            self.add(Check::Protocol, seen, "the same version on both", "install the same version on both Dom0s".into());
         }
         if !there.host.same_host(&trip.to)
             && trip.to.as_str().parse::<std::net::IpAddr>().is_err()
@@ -380,12 +289,7 @@ impl Objections {
             );
         }
         for copy in &there.copies {
-            let seen = format!(
-                "{} is on {} already ({})",
-                copy.domain.name,
-                trip.to,
-                copy.domain.state.in_words()
-            );
+            let seen = format!("{} is on {} already ({})", copy.domain.name, trip.to, copy.domain.state.in_words());
             let advice = match copy.called {
                 CopyName::Plain => format!("look at it there; two domUs of one name cannot be: {} list", there.toolstack),
                 _ => format!("on {}: xen-migrate recover {domu}", trip.to),
@@ -395,48 +299,22 @@ impl Objections {
         if let Some(row) = &there.row {
             let returning_to_it = row.state == State::Returning && row.host.same_host(&here.host);
             if row.state.in_flight() && !returning_to_it {
-                let seen = format!(
-                    "the record of {} says {} {} since {}",
-                    trip.to, row.state, row.host, row.since
-                );
-                self.add(
-                    Check::Flight,
-                    seen,
-                    "no migration in flight",
-                    format!("on {}: xen-migrate recover {domu}", trip.to),
-                );
+                let seen = format!("the record of {} says {} {} since {}", trip.to, row.state, row.host, row.since);
+                self.add(Check::Flight, seen, "no migration in flight", format!("on {}: xen-migrate recover {domu}", trip.to));
             }
         }
         // A `reverse` over there holds its lock while it waits for us; any other tool is in the way.
-        let asked_by_it = there
-            .row
-            .as_ref()
-            .is_some_and(|r| r.state == State::Returning && r.host.same_host(&here.host));
+        let asked_by_it = there.row.as_ref().is_some_and(|r| r.state == State::Returning && r.host.same_host(&here.host));
         if let Some(holder) = there.busy.as_ref().filter(|_| !asked_by_it) {
             let seen = format!("on {} {domu} is being worked on: {holder}", trip.to);
-            self.add(
-                Check::Busy,
-                seen,
-                "one tool at a time",
-                "wait until it has ended; nothing was touched".into(),
-            );
+            self.add(Check::Busy, seen, "one tool at a time", "wait until it has ended; nothing was touched".into());
         }
         if let Some(who) = &there.receiving {
             let seen = format!("{} is receiving {domu}: {who}", trip.to);
-            self.add(
-                Check::Busy,
-                seen,
-                "no other migration of it",
-                "wait until it has ended; nothing was touched".into(),
-            );
+            self.add(Check::Busy, seen, "no other migration of it", "wait until it has ended; nothing was touched".into());
         }
         for what in &there.unseen {
-            self.add(
-                Check::Host,
-                format!("on {}: {what}", there.host),
-                "everything seen",
-                "mend that, then try again".into(),
-            );
+            self.add(Check::Host, format!("on {}: {what}", there.host), "everything seen", "mend that, then try again".into());
         }
     }
 
@@ -458,23 +336,13 @@ impl Objections {
         }
         if older(&there.xen, &here.xen) {
             let seen = format!("Xen {} here, {} on {host}", here.xen, there.xen);
-            self.add(
-                Check::Versions,
-                seen,
-                "the same Xen there, or a newer one",
-                "--despite versions tries all the same".into(),
-            );
+            self.add(Check::Versions, seen, "the same Xen there, or a newer one", "--despite versions tries all the same".into());
         }
         match (&here.config, &there.config) {
             (Some(ours), None) => {
                 let seen = format!("{host} has no config file for {domu}");
                 let advice = format!("scp {} {host}:{}; or --despite config", ours.path, ours.path);
-                self.add(
-                    Check::Config,
-                    seen,
-                    "its config file on both ends, or it cannot be started there",
-                    advice,
-                );
+                self.add(Check::Config, seen, "its config file on both ends, or it cannot be started there", advice);
             }
             (Some(ours), Some(theirs)) if ours.digest != theirs.digest => {
                 let seen = format!("{} here and {} on {host} differ", ours.path, theirs.path);
@@ -485,22 +353,14 @@ impl Objections {
         }
         for bridge in here.bridges_used.iter().filter(|b| !there.interfaces.contains(b)) {
             let seen = format!("{host} has no bridge {bridge}");
-            self.add(
-                Check::Bridges,
-                seen,
-                "every bridge that the domU uses",
-                "make it there, or --despite bridges".into(),
-            );
+            self.add(Check::Bridges, seen, "every bridge that the domU uses", "make it there, or --despite bridges".into());
         }
     }
 
     fn about_flying_blind(&mut self, here: &End) {
         for disk in here.disks.iter().filter(|d| d.promoter == Promoter::Nobody) {
             let Some(resource) = &disk.resource else { continue };
-            let seen = format!(
-                "disk {} is phy:, and nobody makes {resource} Primary on the other end",
-                disk.vdev
-            );
+            let seen = format!("disk {} is phy:, and nobody makes {resource} Primary on the other end", disk.vdev);
             let advice = "xen-migrate setup HOST, which lets us do it; or drbd: disks, which promote themselves".to_string();
             self.add(Check::Drbd, seen, "the dedicated key", advice);
         }
@@ -512,12 +372,7 @@ const MEMORY_OVERHEAD: u64 = 8;
 
 /// Whether the first version is older than the second, by its numbers as far as both have them.
 fn older(a: &str, b: &str) -> bool {
-    let numbers = |v: &str| {
-        v.split(['.', '-', '+'])
-            .map_while(|n| n.parse::<u32>().ok())
-            .take(2)
-            .collect::<Vec<_>>()
-    };
+    let numbers = |v: &str| v.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok()).take(2).collect::<Vec<_>>();
     numbers(a) < numbers(b)
 }
 
@@ -547,49 +402,31 @@ mod tests {
             ("crashed", Check::Domu, |h, _| h.copies[0].domain.state = state("---sc-")),
             ("suspended", Check::Domu, |h, _| h.copies[0].domain.state = state("---ss-")),
             ("dying", Check::Domu, |h, _| h.copies[0].domain.state = state("-----d")),
-            ("a leftover here", Check::Domu, |h, _| {
-                h.copies.push(copy(CopyName::MigratedAway, "---ss-"))
-            }),
+            ("a leftover here", Check::Domu, |h, _| h.copies.push(copy(CopyName::MigratedAway, "---ss-"))),
             ("in flight", Check::Flight, |h, _| h.row = Some(row(State::Leaving))),
             ("in flight there", Check::Flight, |_, t| t.row = Some(row(State::Leaving))),
             ("busy", Check::Busy, |h, _| h.busy = Some("pid 1".into())),
             ("busy there", Check::Busy, |_, t| t.busy = Some("pid 1".into())),
-            ("there already", Check::Name, |_, t| {
-                t.copies.push(copy(CopyName::Plain, "-b----"))
-            }),
-            ("leftover there", Check::Name, |_, t| {
-                t.copies.push(copy(CopyName::Incoming, "--p---"))
-            }),
+            ("there already", Check::Name, |_, t| t.copies.push(copy(CopyName::Plain, "-b----"))),
+            ("leftover there", Check::Name, |_, t| t.copies.push(copy(CopyName::Incoming, "--p---"))),
             ("ourselves", Check::Host, |h, t| t.host = h.host.clone()),
             ("somebody else", Check::Host, |_, t| t.host = "dom0-x".parse().unwrap()),
             ("no memory", Check::Memory, |_, t| t.free_memory = 100),
             ("no config", Check::Config, |_, t| t.config = None),
-            ("other config", Check::Config, |_, t| {
-                t.config.as_mut().unwrap().digest = "x".into()
-            }),
+            ("other config", Check::Config, |_, t| t.config.as_mut().unwrap().digest = "x".into()),
             ("no bridge", Check::Bridges, |_, t| t.interfaces.clear()),
             ("older Xen", Check::Versions, |_, t| t.xen = "4.14.4".into()),
-            ("xm there", Check::Toolstack, |_, t| {
-                t.toolstack = crate::core::xen::Toolstack::Xm
-            }),
+            ("xm there", Check::Toolstack, |_, t| t.toolstack = crate::core::xen::Toolstack::Xm),
             ("protocol", Check::Protocol, |_, t| t.protocol = 2),
             ("a local disk", Check::Disks, |h, _| h.disks.push(disk(None))),
-            ("something unseen there", Check::Host, |_, t| {
-                t.unseen.push("xl list: exit 1".into())
-            }),
-            ("drbd.conf differs", Check::Window, |_, t| {
-                t.replicas[0].configured.options.two_primaries = true
-            }),
+            ("something unseen there", Check::Host, |_, t| t.unseen.push("xl list: exit 1".into())),
+            ("drbd.conf differs", Check::Window, |_, t| t.replicas[0].configured.options.two_primaries = true),
             ("options not read", Check::Window, |h, _| h.replicas[0].options = None),
         ];
         for (name, check, spoil) in cases {
             let (mut here, mut there) = pair();
             spoil(&mut here, &mut there);
-            assert!(
-                checks(&here, Some(&there)).contains(&check),
-                "{name}: {:?}",
-                checks(&here, Some(&there))
-            );
+            assert!(checks(&here, Some(&there)).contains(&check), "{name}: {:?}", checks(&here, Some(&there)));
         }
     }
 
@@ -623,10 +460,7 @@ mod tests {
         here.generation = Some(Generation::V83);
         assert_eq!(checks(&here, Some(&there)), [Check::Window]);
         for end in [&mut here, &mut there] {
-            end.replicas[0].options = Some(Options {
-                two_primaries: true,
-                fencing: Fencing::DontCare,
-            });
+            end.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::DontCare });
             end.replicas[0].configured.options.two_primaries = true;
         }
         assert_eq!(checks(&here, Some(&there)), []);

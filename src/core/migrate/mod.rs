@@ -34,13 +34,7 @@ pub struct Trip {
 impl Trip {
     /// The journey that a row in the record speaks of: one that was begun here, or the past one whose options are still open.
     pub fn of_row(row: &Row, now: Moment) -> Trip {
-        Trip {
-            to: row.host.clone(),
-            leave_paused: false,
-            home: row.home.clone(),
-            from: row.from.clone(),
-            now,
-        }
+        Trip { to: row.host.clone(), leave_paused: false, home: row.home.clone(), from: row.from.clone(), now }
     }
 
     /// A row for the domU, with everything the record must not forget.

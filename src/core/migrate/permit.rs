@@ -12,10 +12,7 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
     let domu = &here.domu;
     let expected = || match &here.row {
         Some(row) if row.host.same_host(peer) => Ok(row),
-        Some(row) => Err(format!(
-            "{domu} is {} {} here, not on its way from {peer}",
-            row.state, row.host
-        )),
+        Some(row) => Err(format!("{domu} is {} {} here, not on its way from {peer}", row.state, row.host)),
         None => Err(format!("{domu} is not expected here from {peer}")),
     };
     let ours = |resource: &ResourceName| {
@@ -40,11 +37,7 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
     match deed {
         Deed::Expect { .. } => {
             if let Some(copy) = here.copies.first() {
-                return Err(format!(
-                    "{} is here already ({})",
-                    copy.domain.name,
-                    copy.domain.state.in_words()
-                ));
+                return Err(format!("{} is here already ({})", copy.domain.name, copy.domain.state.in_words()));
             }
             match &here.row {
                 Some(row) if row.state.in_flight() && !row.host.same_host(peer) => {
@@ -70,15 +63,11 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             if !matches!(row.state, State::Arriving | State::Returning) {
                 return Err(format!("{domu} is {} here, so nothing is promoted for it", row.state));
             }
-            let seen = here
-                .replica(resource)
-                .ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
+            let seen = here.replica(resource).ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
             let guarded = seen.options.as_ref().is_some_and(|o| o.fencing.guards())
                 || here.generation == Some(crate::core::drbd::Generation::V83);
             if !guarded {
-                return Err(format!(
-                    "{resource} has no guard here: a cut link would let it become Primary alone"
-                ));
+                return Err(format!("{resource} has no guard here: a cut link would let it become Primary alone"));
             }
             if !seen.replica.is_connected() || !seen.replica.peer_is_primary() {
                 return Err(format!("{resource} is not connected to a Primary: {}", seen.in_words()));
@@ -94,20 +83,11 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
         }
         Deed::Close(resource) => {
             ours(resource)?;
-            let seen = here
-                .replica(resource)
-                .ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
+            let seen = here.replica(resource).ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
             let both = seen.replica.role == Role::Primary && seen.replica.peer_is_primary();
-            if both {
-                Err(format!("{resource} is Primary on both ends: {}", seen.in_words()))
-            } else {
-                Ok(())
-            }
+            if both { Err(format!("{resource} is Primary on both ends: {}", seen.in_words())) } else { Ok(()) }
         }
-        Deed::Destroy {
-            called: CopyName::Incoming,
-            id,
-        } => copy(CopyName::Incoming, *id),
+        Deed::Destroy { called: CopyName::Incoming, id } => copy(CopyName::Incoming, *id),
         Deed::Adopt { id } => {
             copy(CopyName::Incoming, *id)?;
             match here.copy(CopyName::Plain) {
@@ -125,11 +105,7 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
         }
         Deed::Release => {
             expected()?;
-            match here
-                .copies
-                .iter()
-                .find(|c| c.called == CopyName::Incoming && !c.domain.state.dying)
-            {
+            match here.copies.iter().find(|c| c.called == CopyName::Incoming && !c.domain.state.dying) {
                 Some(copy) => Err(format!("{} is here", copy.domain.name)),
                 None => Ok(()),
             }
@@ -147,14 +123,8 @@ mod tests {
 
     fn arriving() -> End {
         let (_, mut there) = pair();
-        there.row = Some(Row {
-            open: vec!["r0".parse().unwrap()],
-            ..row(State::Arriving)
-        });
-        there.replicas[0].options = Some(Options {
-            two_primaries: true,
-            fencing: Fencing::ResourceOnly,
-        });
+        there.row = Some(Row { open: vec!["r0".parse().unwrap()], ..row(State::Arriving) });
+        there.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::ResourceOnly });
         there
     }
 
@@ -168,10 +138,7 @@ mod tests {
 
     #[test]
     fn nothing_is_done_for_a_domu_that_is_not_expected_from_that_very_peer() {
-        for spoil in [
-            |e: &mut End| e.row = None,
-            |e: &mut End| e.row.as_mut().unwrap().host = "dom0-x".parse().unwrap(),
-        ] {
+        for spoil in [|e: &mut End| e.row = None, |e: &mut End| e.row.as_mut().unwrap().host = "dom0-x".parse().unwrap()] {
             let mut end = arriving();
             end.copies = vec![copy(CopyName::Incoming, "--p---"), copy(CopyName::Plain, "--p---")];
             spoil(&mut end);
@@ -180,10 +147,7 @@ mod tests {
                 Deed::Close(r0()),
                 Deed::Promote(r0()),
                 Deed::Demote(r0()),
-                Deed::Destroy {
-                    called: CopyName::Incoming,
-                    id: 7,
-                },
+                Deed::Destroy { called: CopyName::Incoming, id: 7 },
                 Deed::Adopt { id: 7 },
                 Deed::Unpause { id: 7 },
                 Deed::Arrived,
@@ -198,12 +162,7 @@ mod tests {
     fn a_promotion_needs_the_guard_and_a_connected_primary() {
         assert!(may(Deed::Promote(r0()), &arriving()));
         for spoil in [
-            |e: &mut End| {
-                e.replicas[0].options = Some(Options {
-                    two_primaries: true,
-                    fencing: Fencing::DontCare,
-                })
-            },
+            |e: &mut End| e.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::DontCare }),
             |e: &mut End| e.replicas[0].options = None,
             |e: &mut End| e.replicas[0].replica.peers[0].connection = Connection::Connecting,
             |e: &mut End| e.replicas[0].replica.peers[0].role = Role::Secondary,
@@ -221,49 +180,22 @@ mod tests {
         let mut end = arriving();
         end.copies = vec![copy(CopyName::Incoming, "--p---")];
         assert!(may(Deed::Adopt { id: 7 }, &end));
-        assert!(may(
-            Deed::Destroy {
-                called: CopyName::Incoming,
-                id: 7
-            },
-            &end
-        ));
-        assert!(
-            !may(
-                Deed::Destroy {
-                    called: CopyName::Incoming,
-                    id: 8
-                },
-                &end
-            ),
-            "another id"
-        );
+        assert!(may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &end));
+        assert!(!may(Deed::Destroy { called: CopyName::Incoming, id: 8 }, &end), "another id");
         assert!(!may(Deed::Demote(r0()), &end), "it is in use");
         assert!(!may(Deed::Release, &end));
         end.receiving = Some("pid 1".into());
         assert!(!may(Deed::Adopt { id: 7 }, &end));
         end.receiving = None;
         end.copies = vec![copy(CopyName::Incoming, "-b----")];
-        assert!(
-            !may(
-                Deed::Destroy {
-                    called: CopyName::Incoming,
-                    id: 7
-                },
-                &end
-            ),
-            "it executes"
-        );
+        assert!(!may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &end), "it executes");
         end.copies = vec![copy(CopyName::Incoming, "--p---"), copy(CopyName::Plain, "-b----")];
         assert!(!may(Deed::Adopt { id: 7 }, &end), "there is one already");
     }
 
     #[test]
     fn a_domu_is_expected_only_where_nothing_of_it_is() {
-        let expect = || Deed::Expect {
-            open: vec![],
-            home: None,
-        };
+        let expect = || Deed::Expect { open: vec![], home: None };
         let mut end = arriving();
         assert!(may(expect(), &end), "again, after a lost answer");
         end.row = None;
@@ -273,10 +205,7 @@ mod tests {
         end.row = Some(row(State::Returning));
         assert!(may(expect(), &end), "a reverse waits for it");
         end.busy = None;
-        end.row = Some(Row {
-            host: "dom0-x".parse().unwrap(),
-            ..row(State::Arriving)
-        });
+        end.row = Some(Row { host: "dom0-x".parse().unwrap(), ..row(State::Arriving) });
         assert!(!may(expect(), &end));
         end.row = None;
         end.copies = vec![copy(CopyName::Plain, "--p---")];

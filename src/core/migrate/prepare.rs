@@ -12,12 +12,8 @@ use crate::core::step::{Deed, Step};
 /// The order matters: first both records, so that a crash at any later point is known of on both ends; then the guard on the far end,
 /// which keeps it from becoming Primary should the link be cut; then the window; then, for disks that nobody promotes, the promotion.
 pub fn plan(here: &End, there: Option<&End>, trip: &Trip) -> Vec<Step> {
-    let changing: Vec<ResourceName> = here
-        .replicas
-        .iter()
-        .filter(|r| needs_opening(r, here.generation))
-        .map(|r| r.replica.resource.clone())
-        .collect();
+    let changing: Vec<ResourceName> =
+        here.replicas.iter().filter(|r| needs_opening(r, here.generation)).map(|r| r.replica.resource.clone()).collect();
     let mut leaving = trip.row(&here.domu, State::Leaving, &trip.to);
     leaving.open = changing.clone();
 
@@ -30,35 +26,20 @@ pub fn plan(here: &End, there: Option<&End>, trip: &Trip) -> Vec<Step> {
             .map(|r| r.replica.resource.clone())
             .collect();
         let home = trip.home.clone().or_else(|| Some(here.host.clone()));
-        steps.push(Step::there(
-            Deed::Expect {
-                open: opening.clone(),
-                home,
-            },
-            "the far end knows of it too",
-        ));
+        steps.push(Step::there(Deed::Expect { open: opening.clone(), home }, "the far end knows of it too"));
         for resource in opening {
-            steps.push(Step::there(
-                Deed::Open(resource),
-                "two Primaries during the move; cut off, it cannot promote",
-            ));
+            steps.push(Step::there(Deed::Open(resource), "two Primaries during the move; cut off, it cannot promote"));
         }
     }
     for resource in changing {
-        steps.push(Step::here(
-            Deed::Open(resource),
-            "two Primaries during the move; cut off, it cannot promote",
-        ));
+        steps.push(Step::here(Deed::Open(resource), "two Primaries during the move; cut off, it cannot promote"));
     }
     if there.is_some() {
         let mut promoted: Vec<&ResourceName> = Vec::new();
         for disk in here.disks.iter().filter(|d| d.promoter == Promoter::Nobody) {
             if let Some(resource) = disk.resource.as_ref().filter(|r| !promoted.contains(r)) {
                 promoted.push(resource);
-                steps.push(Step::there(
-                    Deed::Promote(resource.clone()),
-                    "a phy: disk is promoted by nobody",
-                ));
+                steps.push(Step::there(Deed::Promote(resource.clone()), "a phy: disk is promoted by nobody"));
             }
         }
     }
@@ -110,10 +91,7 @@ mod tests {
     #[test]
     fn what_the_operator_left_open_for_good_is_not_touched() {
         let (mut here, mut there) = pair();
-        let open = Options {
-            two_primaries: true,
-            fencing: Fencing::ResourceOnly,
-        };
+        let open = Options { two_primaries: true, fencing: Fencing::ResourceOnly };
         here.replicas[0].options = Some(open.clone());
         there.replicas[0].options = Some(open);
         let steps = plan(&here, Some(&there), &trip());
@@ -123,10 +101,7 @@ mod tests {
     #[test]
     fn two_primaries_allowed_for_good_still_get_the_guard() {
         let (mut here, mut there) = pair();
-        let open = Options {
-            two_primaries: true,
-            fencing: Fencing::DontCare,
-        };
+        let open = Options { two_primaries: true, fencing: Fencing::DontCare };
         here.replicas[0].options = Some(open.clone());
         there.replicas[0].options = Some(open);
         let steps = plan(&here, Some(&there), &trip());
@@ -146,10 +121,6 @@ mod tests {
         let (mut here, mut there) = pair();
         here.generation = Some(Generation::V83);
         there.generation = Some(Generation::V83);
-        assert!(
-            !plan(&here, Some(&there), &trip())
-                .iter()
-                .any(|s| matches!(s.deed, Deed::Open(_)))
-        );
+        assert!(!plan(&here, Some(&there), &trip()).iter().any(|s| matches!(s.deed, Deed::Open(_))));
     }
 }

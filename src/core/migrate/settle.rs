@@ -67,24 +67,13 @@ pub fn settle(here: &End, there: Result<&End, &str>, trip: &Trip, reported: bool
             pending: vec![],
             commands: vec![],
         },
-        Verdict::Moving(what) => Settlement {
-            ending: Ending::Moving(what),
-            steps: vec![],
-            pending: vec![],
-            commands: vec![],
-        },
-        Verdict::Nowhere(what, commands) => Settlement {
-            ending: Ending::Nowhere(what),
-            steps: vec![],
-            pending: vec![],
-            commands,
-        },
-        Verdict::Undecided(what, commands) => Settlement {
-            ending: Ending::Undecided(what),
-            steps: vec![],
-            pending: vec![],
-            commands,
-        },
+        Verdict::Moving(what) => Settlement { ending: Ending::Moving(what), steps: vec![], pending: vec![], commands: vec![] },
+        Verdict::Nowhere(what, commands) => {
+            Settlement { ending: Ending::Nowhere(what), steps: vec![], pending: vec![], commands }
+        }
+        Verdict::Undecided(what, commands) => {
+            Settlement { ending: Ending::Undecided(what), steps: vec![], pending: vec![], commands }
+        }
     }
 }
 
@@ -120,22 +109,19 @@ struct Copies<'a> {
 impl<'a> Copies<'a> {
     fn of(end: &'a End) -> Copies<'a> {
         let find = |names: &[CopyName]| {
-            end.copies
-                .iter()
-                .find(|c| names.contains(&c.called) && !c.domain.state.dying)
-                .map(|c| {
-                    let state = &c.domain.state;
-                    let is = if state.is_suspended() {
-                        Is::Suspended
-                    } else if state.shutdown.is_some() {
-                        Is::Ended
-                    } else if state.paused {
-                        Is::Paused
-                    } else {
-                        Is::Executing
-                    };
-                    (c, is)
-                })
+            end.copies.iter().find(|c| names.contains(&c.called) && !c.domain.state.dying).map(|c| {
+                let state = &c.domain.state;
+                let is = if state.is_suspended() {
+                    Is::Suspended
+                } else if state.shutdown.is_some() {
+                    Is::Ended
+                } else if state.paused {
+                    Is::Paused
+                } else {
+                    Is::Executing
+                };
+                (c, is)
+            })
         };
         Copies {
             plain: find(&[CopyName::Plain]),
@@ -149,22 +135,9 @@ impl<'a> Copies<'a> {
 fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
     let domu = &here.domu;
     let (h, t) = (Copies::of(here), Copies::of(there));
-    let seen = || {
-        format!(
-            "on {}: {}; on {}: {}",
-            here.host,
-            here.copies_in_words(),
-            there.host,
-            there.copies_in_words()
-        )
-    };
+    let seen = || format!("on {}: {}; on {}: {}", here.host, here.copies_in_words(), there.host, there.copies_in_words());
     let undecided = |commands: Vec<String>| Verdict::Undecided(seen(), commands);
-    let look = || {
-        vec![
-            format!("{} list", here.toolstack),
-            format!("ssh {} {} list", there.host, there.toolstack),
-        ]
-    };
+    let look = || vec![format!("{} list", here.toolstack), format!("ssh {} {} list", there.host, there.toolstack)];
 
     // The one thing that must never be, whatever the names and whoever is at work.
     let executes = |end: &End| end.copies.iter().any(|c| c.domain.state.executes());
@@ -229,32 +202,26 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
 
         // Neither executes. The sender had everything acknowledged, so the target's copy is whole and has never run: let it go on.
-        (None, Some((_, Is::Suspended)), None, Some((copy, Is::Paused))) if here.toolstack == Toolstack::Xl => {
-            Verdict::First(Step::there(
-                Deed::Adopt { id: copy.domain.id },
-                "it is whole, has never run, and ours is suspended for good",
-            ))
-        }
+        (None, Some((_, Is::Suspended)), None, Some((copy, Is::Paused))) if here.toolstack == Toolstack::Xl => Verdict::First(
+            Step::there(Deed::Adopt { id: copy.domain.id }, "it is whole, has never run, and ours is suspended for good"),
+        ),
         // It has its name already, so it was given permission, and was not unpaused.
         (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(there),
-        (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) => Verdict::First(Step::there(
-            Deed::Unpause { id: copy.domain.id },
-            "it was given its name, and no other copy can run",
-        )),
+        (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) => {
+            Verdict::First(Step::there(Deed::Unpause { id: copy.domain.id }, "it was given its name, and no other copy can run"))
+        }
         (None, None | Some((_, Is::Suspended | Is::Ended)), Some((copy, Is::Ended | Is::Suspended)), None) => {
             let state = copy.domain.state.in_words();
             Verdict::Arrived(Some(format!("{domu} is {state} on {}: it ended by itself there", there.host)))
         }
 
         // Ours is the only copy, and it does not execute.
-        (Some((copy, Is::Ended)), None, None, _) => Verdict::Stayed(Some(format!(
-            "{domu} is {} here: it ended by itself",
-            copy.domain.state.in_words()
-        ))),
-        (Some((_, Is::Paused)), None, None, _) => Verdict::Stayed(Some(format!(
-            "{domu} is paused here; to let it run: {} unpause {domu}",
-            here.toolstack
-        ))),
+        (Some((copy, Is::Ended)), None, None, _) => {
+            Verdict::Stayed(Some(format!("{domu} is {} here: it ended by itself", copy.domain.state.in_words())))
+        }
+        (Some((_, Is::Paused)), None, None, _) => {
+            Verdict::Stayed(Some(format!("{domu} is paused here; to let it run: {} unpause {domu}", here.toolstack)))
+        }
         (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
             let what = format!(
                 "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
@@ -265,11 +232,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         (Some((copy, Is::Suspended)), None, None, Some((far, _))) => {
             let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, far.domain.id)];
             commands.extend(wake_or_restart(here, copy));
-            let what = format!(
-                "{domu} executes nowhere; the copy on {} may lack its last pages: {}",
-                there.host,
-                seen()
-            );
+            let what = format!("{domu} executes nowhere; the copy on {} may lack its last pages: {}", there.host, seen());
             Verdict::Nowhere(what, commands)
         }
 
@@ -299,29 +262,15 @@ fn arrived(there: &End) -> Verdict {
     let dead: Vec<String> = there
         .copy(CopyName::Plain)
         .and_then(|c| c.blocks.as_ref())
-        .map(|blocks| {
-            blocks
-                .iter()
-                .filter(|b| b.state != 4)
-                .map(|b| format!("{} in state {}", b.vdev, b.state))
-                .collect()
-        })
+        .map(|blocks| blocks.iter().filter(|b| b.state != 4).map(|b| format!("{} in state {}", b.vdev, b.state)).collect())
         .unwrap_or_default();
     if !dead.is_empty() {
-        doubts.push(format!(
-            "its disks are not connected on {}: {} (4 is right)",
-            there.host,
-            dead.join(", ")
-        ));
+        doubts.push(format!("its disks are not connected on {}: {} (4 is right)", there.host, dead.join(", ")));
     }
     for r in there.replicas.iter().filter(|r| r.replica.role != Role::Primary) {
         doubts.push(format!("{} is {} on {}", r.replica.resource, r.replica.role, there.host));
     }
-    if doubts.is_empty() {
-        Verdict::Arrived(None)
-    } else {
-        Verdict::Unwell(doubts.join("; "))
-    }
+    if doubts.is_empty() { Verdict::Arrived(None) } else { Verdict::Unwell(doubts.join("; ")) }
 }
 
 fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
@@ -333,22 +282,16 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
     let recover = format!("xen-migrate recover {domu}");
     match (h.plain, h.sent) {
         (Some((_, Is::Executing)), None) => Verdict::Stayed(None),
-        (Some((copy, Is::Ended)), None) => Verdict::Stayed(Some(format!(
-            "{domu} is {} here: it ended by itself",
-            copy.domain.state.in_words()
-        ))),
-        (Some((_, Is::Paused)), None) => Verdict::Stayed(Some(format!(
-            "{domu} is paused here; to let it run: {} unpause {domu}",
-            here.toolstack
-        ))),
+        (Some((copy, Is::Ended)), None) => {
+            Verdict::Stayed(Some(format!("{domu} is {} here: it ended by itself", copy.domain.state.in_words())))
+        }
+        (Some((_, Is::Paused)), None) => {
+            Verdict::Stayed(Some(format!("{domu} is paused here; to let it run: {} unpause {domu}", here.toolstack)))
+        }
         (None, None) if reported => Verdict::Arrived(None),
         (None, None) => {
             let roles: Vec<String> = here.replicas.iter().map(ReplicaSeen::in_words).collect();
-            let what = format!(
-                "{domu} is not here, and {} cannot be seen ({why}); DRBD shows: {}",
-                trip.to,
-                roles.join("; ")
-            );
+            let what = format!("{domu} is not here, and {} cannot be seen ({why}); DRBD shows: {}", trip.to, roles.join("; "));
             Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
         }
         (_, Some((_, Is::Executing))) if here.toolstack == Toolstack::Xm => {
@@ -367,10 +310,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
 
 /// The uuid of an end's copies, where it is known.
 fn uuid<'a>(copies: &Copies<'a>) -> Option<&'a str> {
-    [copies.plain, copies.sent, copies.incoming]
-        .into_iter()
-        .flatten()
-        .find_map(|(c, _)| c.domain.uuid.as_deref())
+    [copies.plain, copies.sent, copies.incoming].into_iter().flatten().find_map(|(c, _)| c.domain.uuid.as_deref())
 }
 
 fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
@@ -379,10 +319,7 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
     if copy.called != CopyName::Plain {
         commands.push(format!("{} rename {} {domu}", here.toolstack, copy.domain.id));
     }
-    commands.push(format!(
-        "{} resume {} (Xen 4.20 and later; it goes on where it was), or else",
-        here.toolstack, copy.domain.id
-    ));
+    commands.push(format!("{} resume {} (Xen 4.20 and later; it goes on where it was), or else", here.toolstack, copy.domain.id));
     commands.push(format!("{} destroy {}, and then", here.toolstack, copy.domain.id));
     commands.extend(start_anew(here));
     commands
@@ -392,10 +329,7 @@ fn start_anew(here: &End) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
         "drbdsetup status (every peer Connected and Secondary, or do not go on)".to_string(),
-        format!(
-            "{} create {config} (like after a power cut: its memory is lost, its disk is whole)",
-            here.toolstack
-        ),
+        format!("{} create {config} (like after a power cut: its memory is lost, its disk is whole)", here.toolstack),
         format!("xen-migrate recover {}", here.domu),
     ]
 }

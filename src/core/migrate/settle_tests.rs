@@ -9,21 +9,12 @@ use crate::core::record::{Row, State};
 fn flight() -> (End, End) {
     let (mut here, mut there) = pair();
     let open = vec!["r0".parse().unwrap()];
-    here.row = Some(Row {
-        open: open.clone(),
-        ..row(State::Leaving)
-    });
-    there.row = Some(Row {
-        open,
-        ..row(State::Arriving)
-    });
+    here.row = Some(Row { open: open.clone(), ..row(State::Leaving) });
+    there.row = Some(Row { open, ..row(State::Arriving) });
     for end in [&mut here, &mut there] {
         end.copies.clear();
         end.replicas = vec![replica(Role::Primary, Role::Primary)];
-        end.replicas[0].options = Some(Options {
-            two_primaries: true,
-            fencing: Fencing::ResourceOnly,
-        });
+        end.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::ResourceOnly });
     }
     (here, there)
 }
@@ -101,19 +92,10 @@ fn xl_lost_its_connection_after_giving_permission() {
 fn a_peer_that_cannot_be_seen_is_never_guessed_at() {
     let (mut here, _) = flight();
     here.copies.push(copy(CopyName::MigratedAway, "---ss-"));
-    assert!(matches!(
-        settle(&here, Err("no answer"), &trip(), false).ending,
-        Ending::Undecided(_)
-    ));
-    assert!(matches!(
-        settle(&here, Err("no answer"), &trip(), true).ending,
-        Ending::Undecided(_)
-    ));
+    assert!(matches!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Undecided(_)));
+    assert!(matches!(settle(&here, Err("no answer"), &trip(), true).ending, Ending::Undecided(_)));
     here.copies.clear();
-    assert!(matches!(
-        settle(&here, Err("no answer"), &trip(), false).ending,
-        Ending::Undecided(_)
-    ));
+    assert!(matches!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Undecided(_)));
     let reported = settle(&here, Err("no answer"), &trip(), true);
     assert_eq!(reported.ending, Ending::Arrived(None));
     assert_eq!(reported.pending.len(), 1, "the window waits for the peer");
@@ -130,11 +112,7 @@ fn a_window_is_never_shut_on_one_end_of_a_broken_connection() {
         end.replicas[0].replica.peers[0].connection = Connection::Connecting;
     }
     let s = settle(&here, Ok(&there), &trip(), false);
-    assert!(
-        !s.steps.iter().any(|s| matches!(s.deed, Deed::Close(_) | Deed::Forget)),
-        "{:?}",
-        words(&s)
-    );
+    assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Close(_) | Deed::Forget)), "{:?}", words(&s));
     assert_eq!(s.pending.len(), 1);
 }
 
@@ -166,16 +144,10 @@ fn the_operators_own_options_are_left_alone() {
 fn a_visitor_that_goes_home_leaves_no_row_and_one_that_goes_on_leaves_a_trail() {
     let (here, mut there) = flight();
     there.copies.push(copy(CopyName::Plain, "-b----"));
-    let home = Trip {
-        home: Some("dom0-b".parse().unwrap()),
-        ..trip()
-    };
+    let home = Trip { home: Some("dom0-b".parse().unwrap()), ..trip() };
     let s = settle(&here, Ok(&there), &home, false);
     assert_eq!(s.steps.last().unwrap().deed, Deed::Forget);
-    let on = Trip {
-        home: Some("dom0-c".parse().unwrap()),
-        ..trip()
-    };
+    let on = Trip { home: Some("dom0-c".parse().unwrap()), ..trip() };
     let s = settle(&here, Ok(&there), &on, false);
     assert!(matches!(&s.steps.last().unwrap().deed, Deed::Note(row) if row.state == State::Passed));
 }
@@ -183,15 +155,7 @@ fn a_visitor_that_goes_home_leaves_no_row_and_one_that_goes_on_leaves_a_trail() 
 /// Every combination of copies at both ends: no deed ever lets a second copy run, destroys one that executes, or one that is the last.
 #[test]
 fn all_combinations_of_copies_keep_the_promises() {
-    let plain = [
-        None,
-        Some("-b----"),
-        Some("--p---"),
-        Some("---ss-"),
-        Some("---s--"),
-        Some("---sc-"),
-        Some("-----d"),
-    ];
+    let plain = [None, Some("-b----"), Some("--p---"), Some("---ss-"), Some("---s--"), Some("---sc-"), Some("-----d")];
     let other = [None, Some("--p---"), Some("---ss-"), Some("-b----"), Some("-----d")];
     let mut seen = 0;
     for toolstack in [Toolstack::Xl, Toolstack::Xm] {
@@ -202,11 +166,7 @@ fn all_combinations_of_copies_keep_the_promises() {
                         let (mut here, mut there) = flight();
                         here.toolstack = toolstack;
                         there.toolstack = toolstack;
-                        let sent = if toolstack == Toolstack::Xl {
-                            CopyName::MigratedAway
-                        } else {
-                            CopyName::Migrating
-                        };
+                        let sent = if toolstack == Toolstack::Xl { CopyName::MigratedAway } else { CopyName::Migrating };
                         here.copies.extend(hp.map(|l| copy(CopyName::Plain, l)));
                         here.copies.extend(hs.map(|l| copy(sent, l)));
                         there.copies.extend(tp.map(|l| copy(CopyName::Plain, l)));
@@ -223,15 +183,7 @@ fn all_combinations_of_copies_keep_the_promises() {
 }
 
 fn keeps_the_promises(here: &End, there: &End, s: &Settlement) {
-    let case = || {
-        format!(
-            "{} | {} -> {:?} {:?}",
-            here.copies_in_words(),
-            there.copies_in_words(),
-            s.ending,
-            words(s)
-        )
-    };
+    let case = || format!("{} | {} -> {:?} {:?}", here.copies_in_words(), there.copies_in_words(), s.ending, words(s));
     let executes = |end: &End| end.copies.iter().any(|c| c.domain.state.executes());
     let (h, t) = (executes(here), executes(there));
     for step in &s.steps {
@@ -242,19 +194,11 @@ fn keeps_the_promises(here: &End, there: &End, s: &Settlement) {
             }
             (crate::core::step::Place::There, Deed::Destroy { called, .. }) => {
                 assert_eq!(*called, CopyName::Incoming);
-                assert!(
-                    here.copy(CopyName::Plain).is_some_and(|c| !c.domain.state.dying),
-                    "destroys the last copy: {}",
-                    case()
-                );
+                assert!(here.copy(CopyName::Plain).is_some_and(|c| !c.domain.state.dying), "destroys the last copy: {}", case());
             }
             (crate::core::step::Place::Here, Deed::Destroy { called, .. }) => {
                 assert_ne!(*called, CopyName::Plain, "{}", case());
-                assert!(
-                    there.copy(CopyName::Plain).is_some_and(|c| !c.domain.state.dying),
-                    "destroys the last copy: {}",
-                    case()
-                );
+                assert!(there.copy(CopyName::Plain).is_some_and(|c| !c.domain.state.dying), "destroys the last copy: {}", case());
                 assert!(!here.copy(*called).unwrap().domain.state.executes(), "{}", case());
             }
             (crate::core::step::Place::Here, Deed::Demote(_)) => assert!(!h, "{}", case()),

@@ -7,13 +7,7 @@ use crate::core::record::{Moment, Row, State};
 use crate::core::xen::*;
 
 pub fn trip() -> Trip {
-    Trip {
-        to: "dom0-b".parse().unwrap(),
-        leave_paused: false,
-        home: None,
-        from: None,
-        now: Moment(0),
-    }
+    Trip { to: "dom0-b".parse().unwrap(), leave_paused: false, home: None, from: None, now: Moment(0) }
 }
 
 pub fn state(letters: &str) -> DomainState {
@@ -23,13 +17,7 @@ pub fn state(letters: &str) -> DomainState {
         Some('c') => ShutdownReason::Crash,
         _ => ShutdownReason::Poweroff,
     });
-    DomainState {
-        running: has(0, 'r'),
-        blocked: has(1, 'b'),
-        paused: has(2, 'p'),
-        shutdown,
-        dying: has(5, 'd'),
-    }
+    DomainState { running: has(0, 'r'), blocked: has(1, 'b'), paused: has(2, 'p'), shutdown, dying: has(5, 'd') }
 }
 
 pub fn copy(called: CopyName, letters: &str) -> CopySeen {
@@ -39,23 +27,9 @@ pub fn copy(called: CopyName, letters: &str) -> CopySeen {
         CopyName::MigratedAway => "web--migratedaway",
         CopyName::Migrating => "migrating-web",
     };
-    let domain = Domain {
-        name: name.into(),
-        id: 7,
-        memory: 512,
-        state: state(letters),
-        uuid: Some("u".into()),
-    };
-    let blocks = Some(vec![BlockDevice {
-        vdev: "51712".into(),
-        state: 4,
-    }]);
-    CopySeen {
-        called,
-        domain,
-        blocks,
-        kind: Some("pvh".into()),
-    }
+    let domain = Domain { name: name.into(), id: 7, memory: 512, state: state(letters), uuid: Some("u".into()) };
+    let blocks = Some(vec![BlockDevice { vdev: "51712".into(), state: 4 }]);
+    CopySeen { called, domain, blocks, kind: Some("pvh".into()) }
 }
 
 pub fn disk(resource: Option<&str>) -> DiskSeen {
@@ -71,11 +45,7 @@ pub fn disk(resource: Option<&str>) -> DiskSeen {
 
 /// A row of dom0-b's record that names dom0-a, or of dom0-a's that names dom0-b: the tests only use one of them at a time.
 pub fn row(state: State) -> Row {
-    let host = if state == State::Returning || state == State::Arriving {
-        "dom0-a"
-    } else {
-        "dom0-b"
-    };
+    let host = if state == State::Returning || state == State::Arriving { "dom0-a" } else { "dom0-b" };
     Row {
         domu: "web".parse().unwrap(),
         state,
@@ -88,39 +58,14 @@ pub fn row(state: State) -> Row {
 }
 
 pub fn replica(role: Role, peer_role: Role) -> ReplicaSeen {
-    let volumes = vec![Volume {
-        number: 0,
-        minor: Some(0),
-        disk: Disk::UpToDate,
-        quorum: None,
-    }];
-    let peer_volumes = vec![PeerVolume {
-        number: 0,
-        disk: Disk::UpToDate,
-        replication: Replication::Established,
-    }];
-    let peer = Peer {
-        name: "peer".into(),
-        connection: Connection::Connected,
-        role: peer_role,
-        volumes: peer_volumes,
-    };
+    let volumes = vec![Volume { number: 0, minor: Some(0), disk: Disk::UpToDate, quorum: None }];
+    let peer_volumes = vec![PeerVolume { number: 0, disk: Disk::UpToDate, replication: Replication::Established }];
+    let peer = Peer { name: "peer".into(), connection: Connection::Connected, role: peer_role, volumes: peer_volumes };
     let resource: crate::core::names::ResourceName = "r0".parse().unwrap();
     ReplicaSeen {
-        replica: Replica {
-            resource: resource.clone(),
-            role,
-            volumes,
-            peers: vec![peer],
-            may_promote: None,
-        },
+        replica: Replica { resource: resource.clone(), role, volumes, peers: vec![peer], may_promote: None },
         options: Some(Options::default()),
-        configured: Configured {
-            resource,
-            volumes: vec![],
-            options: Options::default(),
-            auto_promote: false,
-        },
+        configured: Configured { resource, volumes: vec![], options: Options::default(), auto_promote: false },
     }
 }
 
@@ -140,10 +85,7 @@ pub fn end(host: &str) -> End {
         disks: vec![],
         replicas: vec![],
         generation: Some(Generation::V84),
-        config: Some(ConfigSeen {
-            path: "/etc/xen/web.cfg".into(),
-            digest: "d".into(),
-        }),
+        config: Some(ConfigSeen { path: "/etc/xen/web.cfg".into(), digest: "d".into() }),
         bridges_used: vec![],
         interfaces: vec!["xenbr0".into()],
         row: None,

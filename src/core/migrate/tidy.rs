@@ -12,23 +12,13 @@ use crate::core::step::{Deed, Step};
 pub(super) fn leave_unwell(here: &End, there: Option<&End>, trip: &Trip, doubt: String) -> Settlement {
     let mut tidy = Tidy::new(here, there);
     tidy.note(trip.row_when_arrived(&here.domu), trip);
-    let id = there
-        .and_then(|t| t.copy(CopyName::Plain))
-        .map_or("ID".to_string(), |c| c.domain.id.to_string());
+    let id = there.and_then(|t| t.copy(CopyName::Plain)).map_or("ID".to_string(), |c| c.domain.id.to_string());
     let commands = vec![
         format!("on {}: {} block-list {id}; drbdsetup status", trip.to, here.toolstack),
-        format!(
-            "if its disks stay dead, on {}: {} destroy {id}, and then",
-            trip.to, here.toolstack
-        ),
+        format!("if its disks stay dead, on {}: {} destroy {id}, and then", trip.to, here.toolstack),
         format!("xen-migrate recover {}", here.domu),
     ];
-    Settlement {
-        ending: Ending::Unwell(doubt),
-        steps: tidy.steps,
-        pending: vec![],
-        commands,
-    }
+    Settlement { ending: Ending::Unwell(doubt), steps: tidy.steps, pending: vec![], commands }
 }
 
 /// It runs there: our leftovers go, the roles and the options follow, both records say so.
@@ -37,24 +27,16 @@ pub(super) fn tidy_after_arrival(here: &End, there: Option<&End>, trip: &Trip, n
     let truth = trip.row_when_arrived(&here.domu);
     tidy.note(truth.clone(), trip);
 
-    if let Some(copy) = here
-        .copies
-        .iter()
-        .find(|c| c.called != CopyName::Plain && !c.domain.state.dying && !c.domain.state.executes())
+    if let Some(copy) =
+        here.copies.iter().find(|c| c.called != CopyName::Plain && !c.domain.state.dying && !c.domain.state.executes())
     {
         tidy.steps.push(Step::here(
-            Deed::Destroy {
-                called: copy.called,
-                id: copy.domain.id,
-            },
+            Deed::Destroy { called: copy.called, id: copy.domain.id },
             "it runs there; this copy can never run again",
         ));
     }
     for seen in here.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
-        tidy.steps.push(Step::here(
-            Deed::Demote(seen.replica.resource.clone()),
-            "it no longer runs here",
-        ));
+        tidy.steps.push(Step::here(Deed::Demote(seen.replica.resource.clone()), "it no longer runs here"));
     }
     tidy.close(trip);
     if there.is_some_and(|t| t.row.as_ref().is_some_and(|r| r.state.in_flight())) {
@@ -72,19 +54,13 @@ pub(super) fn tidy_after_staying(here: &End, there: Option<&End>, trip: &Trip, n
     if let Some(there) = there {
         if let Some(copy) = there.copy(CopyName::Incoming).filter(|c| !c.domain.state.dying) {
             tidy.steps.push(Step::there(
-                Deed::Destroy {
-                    called: CopyName::Incoming,
-                    id: copy.domain.id,
-                },
+                Deed::Destroy { called: CopyName::Incoming, id: copy.domain.id },
                 "it never ran, and the domU is here",
             ));
         }
         if there.copy(CopyName::Plain).is_none() {
             for seen in there.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
-                tidy.steps.push(Step::there(
-                    Deed::Demote(seen.replica.resource.clone()),
-                    "nothing runs on it there",
-                ));
+                tidy.steps.push(Step::there(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it there"));
             }
         }
     }
@@ -105,12 +81,7 @@ struct Tidy<'a> {
 
 impl<'a> Tidy<'a> {
     fn new(here: &'a End, there: Option<&'a End>) -> Self {
-        Tidy {
-            here,
-            there,
-            steps: vec![],
-            pending: vec![],
-        }
+        Tidy { here, there, steps: vec![], pending: vec![] }
     }
 
     /// The truth goes into the record first, with what is still open.
@@ -157,11 +128,9 @@ impl<'a> Tidy<'a> {
                 continue;
             }
             if there.replica(name).is_some_and(|far| is_ours_to_close(there, far)) {
-                self.steps
-                    .push(Step::there(Deed::Close(name.clone()), "only during the migration"));
+                self.steps.push(Step::there(Deed::Close(name.clone()), "only during the migration"));
             }
-            self.steps
-                .push(Step::here(Deed::Close(name.clone()), "only during the migration"));
+            self.steps.push(Step::here(Deed::Close(name.clone()), "only during the migration"));
         }
         // Ours is in order and only theirs is not.
         if let Some(there) = self.there {
@@ -172,13 +141,10 @@ impl<'a> Tidy<'a> {
                     continue;
                 }
                 if far.replica.is_connected() {
-                    self.steps
-                        .push(Step::there(Deed::Close(name.clone()), "only during the migration"));
+                    self.steps.push(Step::there(Deed::Close(name.clone()), "only during the migration"));
                 } else {
-                    self.pending.push(format!(
-                        "the options of {name} on {} stay as they are until DRBD is connected again",
-                        there.host
-                    ));
+                    self.pending
+                        .push(format!("the options of {name} on {} stay as they are until DRBD is connected again", there.host));
                 }
             }
         }
@@ -195,32 +161,19 @@ impl<'a> Tidy<'a> {
             }
         }
         // Noted with nothing open, the first note is the last one already.
-        self.steps
-            .dedup_by(|second, first| second.deed == first.deed && second.place == first.place);
-        Settlement {
-            ending,
-            steps: self.steps,
-            pending: self.pending,
-            commands: vec![],
-        }
+        self.steps.dedup_by(|second, first| second.deed == first.deed && second.place == first.place);
+        Settlement { ending, steps: self.steps, pending: self.pending, commands: vec![] }
     }
 }
 
 /// Two rows say the same, whatever their time.
 fn same(a: &Row, b: &Row) -> bool {
-    Row {
-        since: b.since,
-        ..a.clone()
-    } == *b
+    Row { since: b.since, ..a.clone() } == *b
 }
 
 /// The resources whose options we changed there and have not put back.
 fn changed(end: &End) -> Vec<ResourceName> {
-    end.replicas
-        .iter()
-        .filter(|r| is_ours_to_close(end, r))
-        .map(|r| r.replica.resource.clone())
-        .collect()
+    end.replicas.iter().filter(|r| is_ours_to_close(end, r)).map(|r| r.replica.resource.clone()).collect()
 }
 
 /// Whether we changed the options (the record says so) and they still differ from the operator's file.
@@ -233,11 +186,7 @@ fn is_ours_to_close(end: &End, seen: &ReplicaSeen) -> bool {
 
 fn options(seen: &ReplicaSeen) -> String {
     match &seen.options {
-        Some(o) => format!(
-            "allow-two-primaries={}, fencing={}",
-            if o.two_primaries { "yes" } else { "no" },
-            o.fencing
-        ),
+        Some(o) => format!("allow-two-primaries={}, fencing={}", if o.two_primaries { "yes" } else { "no" }, o.fencing),
         None => "not readable".to_string(),
     }
 }

@@ -39,14 +39,8 @@ fn a_success_says_the_same_whatever_it_is_worth() {
 
 #[test]
 fn the_answer_may_come_before_the_line_it_answers() {
-    let steps: Vec<Milestone> = recording!("xl-4.17-migrate-success.stderr.txt")
-        .lines()
-        .filter_map(milestone)
-        .collect();
-    assert_eq!(
-        steps[..3],
-        [Milestone::TargetReady, Milestone::Acknowledged, Milestone::TransferComplete]
-    );
+    let steps: Vec<Milestone> = recording!("xl-4.17-migrate-success.stderr.txt").lines().filter_map(milestone).collect();
+    assert_eq!(steps[..3], [Milestone::TargetReady, Milestone::Acknowledged, Milestone::TransferComplete]);
 }
 
 #[test]
@@ -63,10 +57,7 @@ fn a_pv_guest_without_shadow_paging_goes_on_here() {
 #[test]
 fn nothing_was_touched_when_ssh_failed() {
     for (text, reason) in [
-        (
-            recording!("xl-4.17-migrate-unresolvable-host.stderr.txt"),
-            "cannot be resolved",
-        ),
+        (recording!("xl-4.17-migrate-unresolvable-host.stderr.txt"), "cannot be resolved"),
         (recording!("xl-4.17-migrate-no-route.stderr.txt"), "cannot be reached"),
     ] {
         let words = read_log(text);
@@ -89,22 +80,10 @@ fn the_forced_command_refused() {
 #[test]
 fn unknown_domains_and_options() {
     let unknown = recording!("xl-4.17-migrate-unknown-domain.stderr.txt");
-    assert_eq!(
-        read_log(unknown),
-        MigrateWords {
-            unknown_domain: true,
-            ..MigrateWords::default()
-        }
-    );
+    assert_eq!(read_log(unknown), MigrateWords { unknown_domain: true, ..MigrateWords::default() });
     assert!(why(unknown).unwrap().contains("nosuch"));
     let option = recording!("xl-4.17-migrate-option-l.stderr.txt");
-    assert_eq!(
-        read_log(option),
-        MigrateWords {
-            unknown_option: true,
-            ..MigrateWords::default()
-        }
-    );
+    assert_eq!(read_log(option), MigrateWords { unknown_option: true, ..MigrateWords::default() });
     assert!(why(option).unwrap().starts_with("xl does not know that option"));
     let few = recording!("xl-4.17-migrate-too-few-operands.stderr.txt");
     assert_eq!(read_log(few), MigrateWords::default());
@@ -133,13 +112,7 @@ fn without_memory_there_the_failed_resume_means_nothing() {
     assert!(words.resuming_here && words.resume_failed && words.never_suspended && !words.may_run_there());
     // The save helper died of a signal as well; that is not the transport.
     assert_eq!(words.transport, Some(TransportEnd::Exit(1)));
-    assert!(
-        why(text)
-            .unwrap()
-            .starts_with("there is not enough free memory on the target"),
-        "{:?}",
-        why(text)
-    );
+    assert!(why(text).unwrap().starts_with("there is not enough free memory on the target"), "{:?}", why(text));
 }
 
 #[test]
@@ -152,22 +125,13 @@ fn two_texts_on_one_line() {
     assert_eq!(words.start_failed, Some(6));
     assert!(words.go_given && words.target_cleaned_up && words.resumed_ok && words.problems_at_target && !words.started_there);
     let why = why(text).unwrap();
-    assert!(
-        why.contains("\"pvh1\" already exists.") && !why.contains("migration sender"),
-        "{why}"
-    );
+    assert!(why.contains("\"pvh1\" already exists.") && !why.contains("migration sender"), "{why}");
 }
 
 #[test]
 fn a_target_that_dies_leaves_a_text_without_an_end() {
     let text = recording!("xl-4.17-migrate-target-powered-off.stderr.txt");
-    assert_eq!(
-        read_log(text),
-        MigrateWords {
-            target_ready: true,
-            ..MigrateWords::default()
-        }
-    );
+    assert_eq!(read_log(text), MigrateWords { target_ready: true, ..MigrateWords::default() });
     assert_eq!(why(text), None);
 }
 
@@ -208,21 +172,10 @@ fn percents_of_old_targets() {
     let text = recording!("xl-4.4-migrate-restore-progress.stderr.txt");
     // Lines, and one line of many parts with carriage returns.
     assert_eq!(text.split('\n').filter_map(percent).collect::<Vec<_>>(), [5, 10, 100]);
-    assert_eq!(
-        percent("2026-01-01 10:00:00 UTC xc: detail: Frames iteration 0 of 5: 5/100    5%"),
-        Some(5)
-    );
-    for line in [
-        "",
-        "%",
-        "5%",
-        "disk is 90% full",
-        "disk is at 90%",
-        "xc: x: a/b 5%",
-        "xc: x: 1/2 200%",
-        "xc: x: 1/2 %",
-        "1/2  5%é",
-    ] {
+    assert_eq!(percent("2026-01-01 10:00:00 UTC xc: detail: Frames iteration 0 of 5: 5/100    5%"), Some(5));
+    for line in
+        ["", "%", "5%", "disk is 90% full", "disk is at 90%", "xc: x: a/b 5%", "xc: x: 1/2 200%", "xc: x: 1/2 %", "1/2  5%é"]
+    {
         assert_eq!(percent(line), None, "{line}");
     }
 }
@@ -230,34 +183,19 @@ fn percents_of_old_targets() {
 #[test]
 fn reasons_of_a_creation() {
     for (text, reason) in [
-        (
-            recording!("xl-4.17-create-name-exists.stderr.txt"),
-            "a domain of that name is there already",
-        ),
+        (recording!("xl-4.17-create-name-exists.stderr.txt"), "a domain of that name is there already"),
         (recording!("xl-4.17-create-block-drbd-failed.stderr.txt"), "DRBD did not let"),
-        (
-            recording!("xl-4.17-create-block-drbd-failed-twice.stderr.txt"),
-            "DRBD did not let",
-        ),
-        (
-            recording!("xl-4.17-create-no-memory.stderr.txt"),
-            "there is not enough free memory",
-        ),
+        (recording!("xl-4.17-create-block-drbd-failed-twice.stderr.txt"), "DRBD did not let"),
+        (recording!("xl-4.17-create-no-memory.stderr.txt"), "there is not enough free memory"),
         (recording!("xl-4.4-xend-running.stderr.txt"), "xend runs here"),
         ("Error: VM name 'web' already exists as domain 7\n", "a domain of that name"),
-        (
-            "Error: I need 524288 KiB, but dom0_min_mem is 262144 and shrinking to …\n",
-            "there is not enough free memory",
-        ),
+        ("Error: I need 524288 KiB, but dom0_min_mem is 262144 and shrinking to …\n", "there is not enough free memory"),
         (
             "Error: Device 51712 (vbd) could not be connected. /etc/xen/scripts/block-drbd failed; error detected.\n",
             "DRBD did not let",
         ),
         ("Error: can't connect: Connection refused\n", "the other host's xend"),
-        (
-            "Error: Unable to connect to xend: Connection refused. Is xend running?\n",
-            "xend does not answer",
-        ),
+        ("Error: Unable to connect to xend: Connection refused. Is xend running?\n", "xend does not answer"),
         ("root@beta: Permission denied (publickey).\n", "does not accept our key"),
         ("Host key verification failed.\r\n", "does not know the other host's key"),
         ("Error: Disk isn't accessible\n", "Error: Disk isn't accessible"),
@@ -266,11 +204,7 @@ fn reasons_of_a_creation() {
         let found = why(text).unwrap_or_default();
         assert!(found.starts_with(reason) || found.contains(reason), "{found}");
     }
-    for quiet in [
-        recording!("xl-4.17-create.stderr.txt"),
-        recording!("xl-4.17-shutdown-wait.stderr.txt"),
-        "",
-    ] {
+    for quiet in [recording!("xl-4.17-create.stderr.txt"), recording!("xl-4.17-shutdown-wait.stderr.txt"), ""] {
         assert_eq!(why(quiet), None);
     }
     let missing = recording!("xl-4.17-create-no-such-file.stderr.txt");

@@ -24,8 +24,7 @@ pub fn block_list(ts: Toolstack, text: &str) -> Result<Vec<BlockDevice>, Misread
             let mut words = line.split_whitespace();
             let mut number = |what: &str| {
                 let word = words.next().ok_or_else(|| Misread::of(line, "there are too few columns"))?;
-                word.parse::<i64>()
-                    .map_err(|_| Misread::of(line, format!("the {what} is not a number")))
+                word.parse::<i64>().map_err(|_| Misread::of(line, format!("the {what} is not a number")))
             };
             let vdev = number("virtual device")?;
             number("backend")?;
@@ -36,10 +35,7 @@ pub fn block_list(ts: Toolstack, text: &str) -> Result<Vec<BlockDevice>, Misread
             if words.next().is_none() {
                 return Err(Misread::of(line, "there are too few columns"));
             }
-            Ok(BlockDevice {
-                vdev: vdev.to_string(),
-                state: u32::try_from(state).unwrap_or(0),
-            })
+            Ok(BlockDevice { vdev: vdev.to_string(), state: u32::try_from(state).unwrap_or(0) })
         })
         .collect()
 }

@@ -41,15 +41,11 @@ pub fn info(text: &str) -> Result<Info, Misread> {
     };
     let number = |key: &str| {
         let text = value(key).ok_or_else(|| Misread::of("", format!("there is no line {key}")))?;
-        text.parse::<u32>()
-            .map_err(|_| Misread::of(text, format!("{key} is not a number")))
+        text.parse::<u32>().map_err(|_| Misread::of(text, format!("{key} is not a number")))
     };
     let memory = |key: &str| match value(key) {
         None => Ok(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| Misread::of(text, format!("{key} is not an amount of memory"))),
+        Some(text) => text.parse().map(Some).map_err(|_| Misread::of(text, format!("{key} is not an amount of memory"))),
     };
     let (major, minor) = (number("xen_major")?, number("xen_minor")?);
     Ok(Info {

@@ -33,18 +33,12 @@ fn domain(value: &Value) -> Result<Long, Misread> {
     let wrong = |why: &str| Misread::of(&value.to_string(), why);
     let id = match &value["domid"] {
         Value::Null => None,
-        id => Some(
-            id.as_u64()
-                .and_then(|id| u32::try_from(id).ok())
-                .ok_or_else(|| wrong("domid is not a domain id"))?,
-        ),
+        id => Some(id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| wrong("domid is not a domain id"))?),
     };
     let config = &value["config"];
     let (create, build) = (&config["c_info"], &config["b_info"]);
     // Channels and others have names too; only this one is the domain's.
-    let name = create["name"]
-        .as_str()
-        .ok_or_else(|| wrong("config.c_info.name is missing"))?;
+    let name = create["name"].as_str().ok_or_else(|| wrong("config.c_info.name is missing"))?;
     let mut bridges = Vec::new();
     for nic in entries(&config["nics"]).ok_or_else(|| wrong("nics is not a list"))? {
         add_once(&mut bridges, nic["bridge"].as_str().unwrap_or_default());

@@ -61,23 +61,15 @@ pub fn vm_list(text: &str) -> Result<Vec<VmRow>, Misread> {
     lines
         .filter(|line| !line.trim().is_empty())
         .map(|line| {
-            let (uuid, rest) = line
-                .split_once(' ')
-                .ok_or_else(|| Misread::of(line, "there is only one column"))?;
+            let (uuid, rest) = line.split_once(' ').ok_or_else(|| Misread::of(line, "there is only one column"))?;
             let rest = rest.trim_start();
             let (id, name) = rest.split_once(' ').unwrap_or((rest, ""));
             let dashes_and_hex = uuid.len() == 36 && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
             if !dashes_and_hex {
                 return Err(Misread::of(line, "the first column is not a uuid"));
             }
-            let id = id
-                .parse()
-                .map_err(|_| Misread::of(line, "the second column is not a domain id"))?;
-            Ok(VmRow {
-                uuid: uuid.to_ascii_lowercase(),
-                id,
-                name: name.trim().to_string(),
-            })
+            let id = id.parse().map_err(|_| Misread::of(line, "the second column is not a domain id"))?;
+            Ok(VmRow { uuid: uuid.to_ascii_lowercase(), id, name: name.trim().to_string() })
         })
         .collect()
 }
@@ -101,9 +93,7 @@ fn row(ts: Toolstack, line: &str) -> Result<Row, Misread> {
     let word = take_last(&mut rest).ok_or_else(|| wrong("there are too few columns"))?;
     let Some(state) = state(ts, word) else {
         if ts == Toolstack::Xm {
-            return halted(line)
-                .map(Row::Halted)
-                .ok_or_else(|| wrong("the fifth column is not a state"));
+            return halted(line).map(Row::Halted).ok_or_else(|| wrong("the fifth column is not a state"));
         }
         return Err(wrong("the fifth column is not a state"));
     };
@@ -115,13 +105,7 @@ fn row(ts: Toolstack, line: &str) -> Result<Row, Misread> {
     let memory = number("the third column is not an amount of memory")?;
     let id = number("the second column is not a domain id")?;
     let id = u32::try_from(id).map_err(|_| wrong("the domain id is too large"))?;
-    Ok(Row::Domain(Domain {
-        name: rest.trim_end().to_string(),
-        id,
-        memory,
-        state,
-        uuid: None,
-    }))
+    Ok(Row::Domain(Domain { name: rest.trim_end().to_string(), id, memory, state, uuid: None }))
 }
 
 /// A row of a managed domain that does not run: the columns of the id and the state are blank, and what follows must stand as far
@@ -182,11 +166,5 @@ fn state(ts: Toolstack, word: &str) -> Option<DomainState> {
         }),
         _ => return None,
     };
-    Some(DomainState {
-        running,
-        blocked,
-        paused,
-        shutdown,
-        dying,
-    })
+    Some(DomainState { running, blocked, paused, shutdown, dying })
 }

@@ -25,10 +25,7 @@ pub struct Misread {
 impl Misread {
     /// Quotes a row.
     pub fn of(row: &str, why: impl Into<String>) -> Misread {
-        Misread {
-            row: shortened(row, 200),
-            why: why.into(),
-        }
+        Misread { row: shortened(row, 200), why: why.into() }
     }
 }
 

@@ -29,12 +29,7 @@ fn domain(sexp: &Sexp) -> Result<Long, Misread> {
             _ => {}
         }
     }
-    let kind = match sexp
-        .children("image")
-        .next()
-        .and_then(|image| image.items().get(1))
-        .and_then(Sexp::head)
-    {
+    let kind = match sexp.children("image").next().and_then(|image| image.items().get(1)).and_then(Sexp::head) {
         Some("linux") => GuestKind::Pv,
         Some("hvm") => GuestKind::Hvm,
         other => GuestKind::Other(other.unwrap_or_default().to_string()),
@@ -45,10 +40,7 @@ fn domain(sexp: &Sexp) -> Result<Long, Misread> {
         uuid: sexp.value("uuid").map(str::to_ascii_lowercase),
         kind,
         // Domain-0 has no limit: all of 2⁶⁴ bytes, in MiB.
-        max_memory_mib: sexp
-            .value("maxmem")
-            .and_then(|mib| mib.parse().ok())
-            .filter(|mib: &u64| *mib < 1 << 40),
+        max_memory_mib: sexp.value("maxmem").and_then(|mib| mib.parse().ok()).filter(|mib: &u64| *mib < 1 << 40),
         disks,
         bridges,
     })
@@ -115,11 +107,7 @@ impl Sexp {
 
     /// The word of `(name word)`.
     fn value(&self, name: &str) -> Option<&str> {
-        self.items()
-            .iter()
-            .find(|item| item.head() == Some(name))
-            .and_then(|item| item.items().get(1))
-            .and_then(Sexp::word)
+        self.items().iter().find(|item| item.head() == Some(name)).and_then(|item| item.items().get(1)).and_then(Sexp::word)
     }
 
     fn to_text(&self) -> String {

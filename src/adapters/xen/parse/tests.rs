@@ -17,11 +17,7 @@ fn listed(ts: Toolstack, text: &str) -> Listing {
 }
 
 fn named<'a>(listing: &'a Listing, name: &str) -> &'a Domain {
-    listing
-        .domains
-        .iter()
-        .find(|domain| domain.name == name)
-        .unwrap_or_else(|| panic!("{name} is not in {listing:?}"))
+    listing.domains.iter().find(|domain| domain.name == name).unwrap_or_else(|| panic!("{name} is not in {listing:?}"))
 }
 
 fn shutdown_of(listing: &Listing, name: &str) -> Option<ShutdownReason> {
@@ -96,15 +92,7 @@ fn a_halted_managed_domain_is_no_domain() {
     let four = listed(Xm, recording!("xm-4.1-list.txt"));
     assert_eq!(four.halted, ["db"]);
     let names: Vec<&str> = four.domains.iter().map(|domain| domain.name.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "Domain-0",
-            "web",
-            "migrating-mail",
-            "a-very-long-domain-name-that-exceeds-forty-columns-x"
-        ]
-    );
+    assert_eq!(names, ["Domain-0", "web", "migrating-mail", "a-very-long-domain-name-that-exceeds-forty-columns-x"]);
     // xm tells that it is shut down, but not why.
     assert_eq!(shutdown_of(&four, "migrating-mail"), Some(Unknown));
     let three = listed(Xm, recording!("xm-3.1-list.txt"));
@@ -129,14 +117,8 @@ fn the_oldest_list_has_a_label_behind_the_time() {
 #[test]
 fn xm_takes_the_s_of_a_crashed_domain_away() {
     let row = "web                                          7   512     1     ----c-     33.2\n";
-    assert_eq!(
-        shutdown_of(&listed(Xm, &format!("{HEADER}{DOM0_ROW}{row}")), "web"),
-        Some(Crash)
-    );
-    assert!(
-        list(Xl, &format!("{HEADER}{DOM0_ROW}{row}")).is_err(),
-        "xl never prints a reason without the s"
-    );
+    assert_eq!(shutdown_of(&listed(Xm, &format!("{HEADER}{DOM0_ROW}{row}")), "web"), Some(Crash));
+    assert!(list(Xl, &format!("{HEADER}{DOM0_ROW}{row}")).is_err(), "xl never prints a reason without the s");
 }
 
 #[test]
@@ -224,48 +206,25 @@ fn info_without_the_hypervisor_is_no_info() {
 
 #[test]
 fn block_devices_that_live_and_that_are_dead() {
-    let device = |state| {
-        vec![BlockDevice {
-            vdev: "51712".into(),
-            state,
-        }]
-    };
-    assert_eq!(
-        block::block_list(Xl, recording!("xl-4.17-block-list-connected.txt")).unwrap(),
-        device(4)
-    );
+    let device = |state| vec![BlockDevice { vdev: "51712".into(), state }];
+    assert_eq!(block::block_list(Xl, recording!("xl-4.17-block-list-connected.txt")).unwrap(), device(4));
     // -1 where the frontend never connected.
-    assert_eq!(
-        block::block_list(Xl, recording!("xl-4.17-block-list-dead-since-create.txt")).unwrap(),
-        device(6)
-    );
+    assert_eq!(block::block_list(Xl, recording!("xl-4.17-block-list-dead-since-create.txt")).unwrap(), device(6));
     // Here the frontend has its channel and its ring: only the state shows that the disk is dead.
-    assert_eq!(
-        block::block_list(Xl, recording!("xl-4.17-block-list-dead-since-migrate.txt")).unwrap(),
-        device(6)
-    );
+    assert_eq!(block::block_list(Xl, recording!("xl-4.17-block-list-dead-since-migrate.txt")).unwrap(), device(6));
 }
 
 #[test]
 fn block_devices_of_xm_in_both_spacings() {
     let new = block::block_list(Xm, recording!("xm-4.1-block-list.txt")).unwrap();
-    assert_eq!(
-        new.iter().map(|d| (d.vdev.as_str(), d.state)).collect::<Vec<_>>(),
-        [("51712", 4), ("268439552", 6)]
-    );
+    assert_eq!(new.iter().map(|d| (d.vdev.as_str(), d.state)).collect::<Vec<_>>(), [("51712", 4), ("268439552", 6)]);
     let old = block::block_list(Xm, recording!("xm-3.1-block-list.txt")).unwrap();
     assert_eq!((old.len(), old[0].state), (1, 4));
     assert_eq!(block::block_list(Xm, "").unwrap(), []);
     assert!(block::block_list(Xl, "").is_err(), "xl always prints its header");
     let unknown = "Vdev  BE handle state evt-ch ring-ref BE-path\n51712  0    0     -1     15     8     ??\n";
     assert_eq!(block::block_list(Xm, unknown).unwrap()[0].state, 0);
-    assert!(
-        block::block_list(
-            Xm,
-            "Vdev  BE handle state evt-ch ring-ref BE-path\n51712  0    0     4     15\n"
-        )
-        .is_err()
-    );
+    assert!(block::block_list(Xm, "Vdev  BE handle state evt-ch ring-ref BE-path\n51712  0    0     4     15\n").is_err());
 }
 
 #[test]
@@ -278,10 +237,7 @@ fn json_leaves_defaults_out() {
     assert_eq!(vm1.uuid.as_deref(), Some("bc908e51-7967-4f22-aaba-ff61b1b5b265"));
     assert!(vm1.bridges.is_empty());
     let disk = &vm1.disks[0];
-    assert_eq!(
-        (disk.vdev.as_str(), disk.target.as_str(), disk.script.as_deref()),
-        ("xvda", "/dev/drbd0", None)
-    );
+    assert_eq!((disk.vdev.as_str(), disk.target.as_str(), disk.script.as_deref()), ("xvda", "/dev/drbd0", None));
     assert!(disk.writable && !disk.cdrom);
 }
 
@@ -294,15 +250,9 @@ fn a_disk_given_by_its_resource_has_a_script() {
 
 #[test]
 fn domain_0_is_in_the_long_list() {
-    assert_eq!(
-        json::domains(recording!("xl-4.17-list-long-dom0-only.json")).unwrap()[0].id,
-        Some(0)
-    );
+    assert_eq!(json::domains(recording!("xl-4.17-list-long-dom0-only.json")).unwrap()[0].id, Some(0));
     let all = json::domains(recording!("xl-4.17-list-long-all.json")).unwrap();
-    assert_eq!(
-        all.iter().map(|long| long.name.as_str()).collect::<Vec<_>>(),
-        ["Domain-0", "vm1"]
-    );
+    assert_eq!(all.iter().map(|long| long.name.as_str()).collect::<Vec<_>>(), ["Domain-0", "vm1"]);
     assert_eq!(all[0].uuid, None);
 }
 
@@ -339,10 +289,7 @@ fn no_configuration_is_an_empty_array() {
     assert_eq!(json::domains("[\n\n]\n\n").unwrap(), []);
     assert!(json::domains("").is_err());
     assert!(json::domains("{}").is_err());
-    assert!(
-        json::domains(r#"[{"domid": 3, "config": {"b_info": {}}}]"#).is_err(),
-        "a domain without a name"
-    );
+    assert!(json::domains(r#"[{"domid": 3, "config": {"b_info": {}}}]"#).is_err(), "a domain without a name");
     assert!(json::domains(r#"[{"domid": "x", "config": {"c_info": {"name": "a"}}}]"#).is_err());
     assert!(json::domains(r#"[{"domid": 1, "config": {"c_info": {"name": "a"}, "disks": {}}}]"#).is_err());
     assert!(
@@ -356,32 +303,18 @@ fn no_configuration_is_an_empty_array() {
 #[test]
 fn a_kind_of_guest_that_is_not_known_is_kept() {
     let kind = |text: &str| json::domains(text).unwrap()[0].kind.clone();
-    assert_eq!(
-        kind(r#"[{"domid":1,"config":{"c_info":{"type":"new","name":"a"}}}]"#),
-        GuestKind::Other("new".into())
-    );
-    assert_eq!(
-        kind(r#"[{"domid":1,"config":{"c_info":{"name":"a"},"b_info":{"type.hvm":{}}}}]"#),
-        GuestKind::Hvm
-    );
-    assert_eq!(
-        kind(r#"[{"domid":1,"config":{"c_info":{"type":"pv","pvh":"True","name":"a"}}}]"#),
-        GuestKind::Pvh
-    );
-    assert_eq!(
-        kind(r#"[{"domid":1,"config":{"c_info":{"type":"pv","pvh":"False","name":"a"}}}]"#),
-        GuestKind::Pv
-    );
+    assert_eq!(kind(r#"[{"domid":1,"config":{"c_info":{"type":"new","name":"a"}}}]"#), GuestKind::Other("new".into()));
+    assert_eq!(kind(r#"[{"domid":1,"config":{"c_info":{"name":"a"},"b_info":{"type.hvm":{}}}}]"#), GuestKind::Hvm);
+    assert_eq!(kind(r#"[{"domid":1,"config":{"c_info":{"type":"pv","pvh":"True","name":"a"}}}]"#), GuestKind::Pvh);
+    assert_eq!(kind(r#"[{"domid":1,"config":{"c_info":{"type":"pv","pvh":"False","name":"a"}}}]"#), GuestKind::Pv);
 }
 
 #[test]
 fn a_memory_that_is_not_set_is_none() {
     let memory = |kib: &str| {
-        json::domains(&format!(
-            r#"[{{"domid":1,"config":{{"c_info":{{"name":"a"}},"b_info":{{"max_memkb":{kib}}}}}}}]"#
-        ))
-        .unwrap()[0]
-            .max_memory_mib
+        json::domains(&format!(r#"[{{"domid":1,"config":{{"c_info":{{"name":"a"}},"b_info":{{"max_memkb":{kib}}}}}}}]"#)).unwrap()
+            [0]
+        .max_memory_mib
     };
     assert_eq!(memory("18446744073709551615"), None);
     assert_eq!(memory("-1"), None);
@@ -406,29 +339,12 @@ fn s_expressions_of_xm() {
     let web = &all[1];
     assert_eq!((web.kind.clone(), web.max_memory_mib), (GuestKind::Pv, Some(512)));
     assert_eq!(web.bridges, ["xenbr0"]);
-    let disks: Vec<_> = web
-        .disks
-        .iter()
-        .map(|d| (d.vdev.as_str(), d.target.as_str(), d.script.as_deref(), d.writable))
-        .collect();
-    assert_eq!(
-        disks,
-        [("xvda", "web", Some("block-drbd"), true), ("xvdb", "/dev/drbd5", None, false)]
-    );
+    let disks: Vec<_> = web.disks.iter().map(|d| (d.vdev.as_str(), d.target.as_str(), d.script.as_deref(), d.writable)).collect();
+    assert_eq!(disks, [("xvda", "web", Some("block-drbd"), true), ("xvdb", "/dev/drbd5", None, false)]);
     let win = &all[2];
     assert_eq!(win.kind, GuestKind::Hvm);
-    assert_eq!(
-        (
-            win.disks[0].vdev.as_str(),
-            win.disks[0].target.as_str(),
-            win.disks[0].writable
-        ),
-        ("hda", "/srv/win.img", true)
-    );
-    assert_eq!(
-        (win.disks[1].cdrom, win.disks[1].target.as_str()),
-        (true, "/srv/cd image.iso")
-    );
+    assert_eq!((win.disks[0].vdev.as_str(), win.disks[0].target.as_str(), win.disks[0].writable), ("hda", "/srv/win.img", true));
+    assert_eq!((win.disks[1].cdrom, win.disks[1].target.as_str()), (true, "/srv/cd image.iso"));
     assert_eq!(all[3].disks[0].target, "db");
     assert_eq!(sxp::domains(recording!("xm-4.1-list-long-one.sxp.txt")).unwrap()[0], all[1]);
 }
@@ -457,10 +373,7 @@ fn s_expressions_that_are_not_whole_are_errors() {
     )
     .unwrap();
     let targets: Vec<_> = forms[0].disks.iter().map(|d| (d.vdev.as_str(), d.target.as_str())).collect();
-    assert_eq!(
-        targets,
-        [("hdc", ""), ("xvda", "/x"), ("xvdb", "aio"), ("hdb", "/dev/drbd/by-res/a")]
-    );
+    assert_eq!(targets, [("hdc", ""), ("xvda", "/x"), ("xvdb", "aio"), ("hdb", "/dev/drbd/by-res/a")]);
 }
 
 #[test]
@@ -578,24 +491,8 @@ fn no_parser_panics_on_shaken_recordings() {
         seed ^= seed << 17;
         usize::try_from(seed % below as u64).unwrap_or(0)
     };
-    const BITS: [&str; 16] = [
-        "(",
-        ")",
-        "'",
-        "\"",
-        "\\",
-        "\\x",
-        "\n",
-        " ",
-        "\t",
-        "-",
-        "é",
-        "\u{0}",
-        "99999999999999999999",
-        "}",
-        "[",
-        ":",
-    ];
+    const BITS: [&str; 16] =
+        ["(", ")", "'", "\"", "\\", "\\x", "\n", " ", "\t", "-", "é", "\u{0}", "99999999999999999999", "}", "[", ":"];
     for _ in 0..1000 {
         let mut text = ALL[dice(ALL.len())].0.to_string();
         for _ in 0..=dice(4) {
