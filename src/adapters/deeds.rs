@@ -6,7 +6,7 @@ use super::drbd::{self, DeedError, Why};
 use super::here;
 use super::look::{DrbdGround, LookError, drbd_ground, ground};
 use super::store::{self, StoreError};
-use super::xen::{self, XenError};
+use super::xen::{self, Gone, XenError};
 use super::{Nap, World};
 use crate::core::drbd::{Fencing, Options, Role};
 use crate::core::facts::{CopyName, ReplicaSeen};
@@ -69,8 +69,12 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
                 CopyName::Migrating => domu.migrating(),
             };
             let toolstack = xen::find(world, cause.toolstack)?;
-            xen::destroy(world, toolstack, *id, &name)?;
-            Ok(())
+            match xen::destroy(world, toolstack, *id, &name)? {
+                Gone::Destroyed | Gone::Already => Ok(()),
+                Gone::Lingers(domain) => {
+                    Err(Failure::NotSo(format!("{name} (id {id}) was destroyed and is still listed ({})", domain.state.in_words())))
+                }
+            }
         }
         Deed::Adopt { id } => {
             let toolstack = xen::find(world, cause.toolstack)?;

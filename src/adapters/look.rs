@@ -139,7 +139,7 @@ impl Ground {
             let mut kind = None;
             match xen::long(world, self.toolstack, Which::Id(domain.id)) {
                 Ok(long) => {
-                    kind = Some(format!("{:?}", long.kind).to_ascii_lowercase());
+                    kind = long.kind.word().map(String::from);
                     if disks.is_empty() {
                         disks = self.running_disks(&long.disks, &mut unseen);
                     }

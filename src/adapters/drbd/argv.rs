@@ -5,7 +5,7 @@
 
 use super::show::strength;
 use crate::adapters::Call;
-use crate::core::drbd::{Generation, Options};
+use crate::core::drbd::{Fencing, Generation, Options};
 use crate::core::names::ResourceName;
 use std::time::Duration;
 use thiserror::Error;
@@ -99,7 +99,7 @@ pub fn two_primaries(resource: &ResourceName, wanted: bool) -> Call {
 }
 
 /// DRBD 8.4: the fencing policy of this side, for all volumes.
-pub fn fencing(resource: &ResourceName, wanted: &crate::core::drbd::Fencing) -> Call {
+pub fn fencing(resource: &ResourceName, wanted: &Fencing) -> Call {
     let fencing = format!("--fencing={wanted}");
     Call::new("drbdadm", ["disk-options", &fencing, resource.as_str()]).within(CHANGE)
 }
@@ -171,7 +171,6 @@ fn two_primaries_word(wanted: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::drbd::Fencing;
 
     fn r0() -> ResourceName {
         "r0".parse().unwrap()

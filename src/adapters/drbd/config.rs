@@ -348,6 +348,47 @@ mod tests {
     }
 
     #[test]
+    fn this_host_is_ours_and_a_section_for_two_hosts_is_too() {
+        let text = recorded("drbdadm-9.22-dump-xml-one-resource.txt");
+        let anonymous = text.replace("alpha", "_this_host");
+        assert_eq!(configuration(&anonymous, "anything").unwrap().resources.len(), 1);
+        // Beside our own connection, another one that would allow two Primaries.
+        let two = text
+            .replace("<host name=\"alpha\">\n", "<host name=\"alpha delta\">\n")
+            .replace("\"alpha\"", "\"alpha_delta\"")
+            .replace(
+                "</resource>",
+                "<connection><host name=\"beta\"/><host name=\"gamma\"/>\
+             <section name=\"net\"><option name=\"allow-two-primaries\"/></section></connection></resource>",
+            );
+        for host in ["alpha", "delta"] {
+            assert_eq!(
+                summary(&configuration(&two, host).unwrap()),
+                ["db 10,11 two=false dont-care auto=true"],
+                "{host}"
+            );
+        }
+        assert_eq!(
+            summary(&configuration(&two, "beta").unwrap()),
+            ["db 10,11 two=true dont-care auto=true"]
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_neither_yes_nor_no_is_read_the_careful_way() {
+        let text = recorded("drbdadm-8.4-dump-xml-one-resource.txt")
+            .replace("\"yes\"/>", "\"perhaps\"/>")
+            .replace(
+                "</resource>",
+                "<section name=\"options\"><option name=\"auto-promote\" value=\"perhaps\"/></section></resource>",
+            );
+        assert_eq!(
+            summary(&configuration(&text, "dom0-a").unwrap()),
+            ["r0 0 two=true dont-care auto=true"]
+        );
+    }
+
+    #[test]
     fn a_template_is_opened_and_never_closed() {
         let text = recorded("drbdadm-9.22-dump-xml-one-resource.txt");
         let (first, rest) = text.split_once('\n').unwrap();

@@ -83,7 +83,7 @@ pub enum Why {
     /// DRBD 8.3.
     #[error("{0}")]
     NotAtRunTime(NotAtRunTime),
-    /// Ours, or drbdadm's own limit for its helper.
+    /// Ours, or drbdadm's own limit for drbdsetup.
     #[error("it did not end in time; whether it was done is not known")]
     TimedOut,
     /// drbdadm is not on this host or could not be started.
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn drbdadm_itself_gives_up_on_its_helper() {
+    fn drbdadm_itself_gives_up_on_drbdsetup() {
         let text = "Command 'drbdsetup primary r0' did not terminate within 600 seconds\n";
         assert_eq!(ended(20, text).unwrap_err().why, Why::TimedOut);
     }

@@ -232,6 +232,10 @@ impl Objections {
         if r.volumes.is_empty() || r.peers.iter().any(|p| p.connection == Connection::Connected && p.volumes.is_empty()) {
             object(format!("{name} shows no volume"), "every volume seen", format!("drbdsetup status {name}"));
         }
+        let missing = seen.configured.volumes.iter().find(|c| !r.volumes.iter().any(|v| v.number == c.number));
+        if let Some(volume) = missing {
+            object(format!("{name}/{} is not up {place}", volume.number), "every volume up", format!("drbdadm up {name}"));
+        }
         if let Some(v) = r.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
             let what = format!("{name}/{} is {} {place}", v.number, v.disk);
             object(what, "UpToDate on both ends", format!("drbdsetup status {name}"));
@@ -441,6 +445,7 @@ mod tests {
             |r: &mut ReplicaSeen| r.replica.volumes.clear(),
             |r: &mut ReplicaSeen| r.replica.peers.clear(),
             |r: &mut ReplicaSeen| r.replica.role = Role::Other("Tertiary".into()),
+            |r: &mut ReplicaSeen| r.configured.volumes.push(volume(1)),
         ] {
             let (mut here, there) = pair();
             spoil(&mut here.replicas[0]);

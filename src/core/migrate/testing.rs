@@ -65,8 +65,13 @@ pub fn replica(role: Role, peer_role: Role) -> ReplicaSeen {
     ReplicaSeen {
         replica: Replica { resource: resource.clone(), role, volumes, peers: vec![peer], may_promote: None },
         options: Some(Options::default()),
-        configured: Configured { resource, volumes: vec![], options: Options::default(), auto_promote: false },
+        configured: Configured { resource, volumes: vec![volume(0)], options: Options::default(), auto_promote: false },
     }
+}
+
+pub fn volume(number: u32) -> ConfiguredVolume {
+    let device = format!("/dev/drbd{number}");
+    ConfiguredVolume { number, minor: number, device, disk: "/dev/vg0/web".into(), implicit: false }
 }
 
 pub fn end(host: &str) -> End {
