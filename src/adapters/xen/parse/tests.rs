@@ -102,6 +102,15 @@ fn a_halted_managed_domain_is_no_domain() {
 }
 
 #[test]
+fn a_list_without_domain_0_is_not_whole() {
+    let row = "web                                          7   512     1     -b----      33.2\n";
+    for ts in [Xl, Xm] {
+        let misread = list(ts, &format!("{HEADER}{row}")).unwrap_err();
+        assert!(misread.why.contains("Domain-0"), "{misread}");
+    }
+}
+
+#[test]
 fn an_id_wider_than_its_column_shifts_the_rest() {
     let row = recording!("xm-3.1-list-four-digit-id.txt").lines().nth(1).unwrap();
     let listing = listed(Xm, &format!("{HEADER}{DOM0_ROW}{row}\n"));
