@@ -2,12 +2,12 @@
 //!
 //! Every deed can be repeated: one that is done already is a success.
 
+use super::World;
 use super::drbd::{self, DeedError, Why};
 use super::here;
 use super::look::{DrbdGround, LookError, drbd_ground, ground};
 use super::store::{self, StoreError};
 use super::xen::{self, Gone, XenError};
-use super::{Nap, World};
 use crate::core::drbd::{Fencing, Options, Role};
 use crate::core::facts::{CopyName, ReplicaSeen};
 use crate::core::names::{DomuName, HostName, ResourceName};
@@ -71,9 +71,10 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
             let toolstack = xen::find(world, cause.toolstack)?;
             match xen::destroy(world, toolstack, *id, &name)? {
                 Gone::Destroyed | Gone::Already => Ok(()),
-                Gone::Lingers(domain) => {
-                    Err(Failure::NotSo(format!("{name} (id {id}) was destroyed and is still listed ({})", domain.state.in_words())))
-                }
+                Gone::Lingers(domain) => Err(Failure::NotSo(format!(
+                    "{name} (id {id}) was destroyed and is still listed ({})",
+                    domain.state.in_words()
+                ))),
             }
         }
         Deed::Adopt { id } => {
@@ -268,7 +269,6 @@ fn patiently(world: &dyn World, limit: Duration, mut attempt: impl FnMut() -> Re
         if !passing || world.clock().saturating_sub(start) >= limit {
             return Err(failure);
         }
-        // Being asked to stop does not make a half-done deed better: the limit is short.
-        let _: Nap = world.nap(Duration::from_millis(500));
+        world.rest(Duration::from_millis(500));
     }
 }

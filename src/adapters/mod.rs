@@ -44,6 +44,11 @@ pub trait World {
     /// Waits; ends early when somebody asks us to stop.
     fn nap(&self, time: Duration) -> Nap;
 
+    /// Waits in the middle of a deed, whoever asks us to stop: half a deed is worse than a short wait.
+    fn rest(&self, time: Duration) {
+        let _: Nap = self.nap(time);
+    }
+
     /// One roll of the dice: 0 up to, not including, `below`.
     fn roll(&self, below: u64) -> u64;
 

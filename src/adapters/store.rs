@@ -1,6 +1,6 @@
 //! The two files of a Dom0: the operator's table, which is only read, and our record, which is changed under a lock.
 
-use super::{LockError, Nap, World};
+use super::{LockError, World};
 use crate::core::fault::Fault;
 use crate::core::record::{self, Record};
 use crate::core::table::{self, Table};
@@ -114,10 +114,10 @@ fn lock(world: &dyn World) -> Result<Box<dyn super::Held>, StoreError> {
         match world.lock("record", "writing the record") {
             Ok(held) => return Ok(held),
             Err(LockError::Held(who)) => {
-                let late = world.clock().saturating_sub(start) > Duration::from_secs(10);
-                if late || world.nap(Duration::from_millis(50)) == Nap::Stopped && late {
+                if world.clock().saturating_sub(start) > Duration::from_secs(10) {
                     return Err(StoreError::Locked { path: record::PATH, why: format!("locked for over 10 s by {who}") });
                 }
+                world.rest(Duration::from_millis(50));
             }
             Err(LockError::Io(why)) => return Err(StoreError::Unwritable { path: record::PATH, why }),
         }

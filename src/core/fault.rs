@@ -36,7 +36,7 @@ impl Fault {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let shown: Vec<char> = String::from_utf8_lossy(line).chars().map(harmless).collect();
         let at = (self.column as usize).saturating_sub(1).min(shown.len());
-        let from = if at > WINDOW / 2 { at - WINDOW / 2 } else { 0 };
+        let from = at.saturating_sub(WINDOW / 2);
         let to = shown.len().min(from + WINDOW);
         let marked = word_length(&shown[at..to]);
         let part: String = shown[from..to].iter().collect();

@@ -362,30 +362,18 @@ mod tests {
              <section name=\"net\"><option name=\"allow-two-primaries\"/></section></connection></resource>",
             );
         for host in ["alpha", "delta"] {
-            assert_eq!(
-                summary(&configuration(&two, host).unwrap()),
-                ["db 10,11 two=false dont-care auto=true"],
-                "{host}"
-            );
+            assert_eq!(summary(&configuration(&two, host).unwrap()), ["db 10,11 two=false dont-care auto=true"], "{host}");
         }
-        assert_eq!(
-            summary(&configuration(&two, "beta").unwrap()),
-            ["db 10,11 two=true dont-care auto=true"]
-        );
+        assert_eq!(summary(&configuration(&two, "beta").unwrap()), ["db 10,11 two=true dont-care auto=true"]);
     }
 
     #[test]
     fn a_word_that_is_neither_yes_nor_no_is_read_the_careful_way() {
-        let text = recorded("drbdadm-8.4-dump-xml-one-resource.txt")
-            .replace("\"yes\"/>", "\"perhaps\"/>")
-            .replace(
-                "</resource>",
-                "<section name=\"options\"><option name=\"auto-promote\" value=\"perhaps\"/></section></resource>",
-            );
-        assert_eq!(
-            summary(&configuration(&text, "dom0-a").unwrap()),
-            ["r0 0 two=true dont-care auto=true"]
+        let text = recorded("drbdadm-8.4-dump-xml-one-resource.txt").replace("\"yes\"/>", "\"perhaps\"/>").replace(
+            "</resource>",
+            "<section name=\"options\"><option name=\"auto-promote\" value=\"perhaps\"/></section></resource>",
         );
+        assert_eq!(summary(&configuration(&text, "dom0-a").unwrap()), ["r0 0 two=true dont-care auto=true"]);
     }
 
     #[test]

@@ -175,9 +175,7 @@ pub fn running_options(
     for call in &calls {
         let output = world.run(call)?;
         if !output.ok() && deed::not_up(&output.stderr) {
-            return Err(DrbdError::NotUp {
-                resource: resource.clone(),
-            });
+            return Err(DrbdError::NotUp { resource: resource.clone() });
         }
         answered(call, &output)?;
         texts.push(output.stdout);
@@ -187,13 +185,8 @@ pub fn running_options(
         Generation::V84 | Generation::V9 => show::of_resource(texts.first().map_or("", String::as_str), resource.as_str()),
     };
     options.map_err(|unknown| match unknown {
-        show::Unknown::NotUp => DrbdError::NotUp {
-            resource: resource.clone(),
-        },
-        show::Unknown::NoConnection(fencing) => DrbdError::NoConnection {
-            resource: resource.clone(),
-            fencing,
-        },
+        show::Unknown::NotUp => DrbdError::NotUp { resource: resource.clone() },
+        show::Unknown::NoConnection(fencing) => DrbdError::NoConnection { resource: resource.clone(), fencing },
         show::Unknown::NotUnderstood(what) => not_understood(&calls.first().map(Call::to_string).unwrap_or_default(), &what),
     })
 }
@@ -264,10 +257,7 @@ fn act(world: &dyn World, call: &Call) -> Result<(), DeedError> {
 
 fn replicas_from_proc(world: &dyn World, host: &str) -> Result<Vec<Replica>, DrbdError> {
     let Some(text) = proc_drbd(world)? else {
-        return Err(DrbdError::NoModule {
-            call: PROC_DRBD.to_string(),
-            said: "there is no such file".to_string(),
-        });
+        return Err(DrbdError::NoModule { call: PROC_DRBD.to_string(), said: "there is no such file".to_string() });
     };
     let minors = proc::minors(&text).map_err(|line| not_understood(PROC_DRBD, &line))?;
     if minors.is_empty() {
@@ -295,17 +285,10 @@ fn answered(call: &Call, output: &Output) -> Result<(), DrbdError> {
     Err(match output.code() {
         Some(20) if deed::lacks_module(&output.stderr) => DrbdError::NoModule { call: call_text, said },
         Some(10) if call.program == "drbdadm" => DrbdError::Config { call: call_text, said },
-        _ => DrbdError::Failed {
-            call: call_text,
-            ended: output.ended,
-            said,
-        },
+        _ => DrbdError::Failed { call: call_text, ended: output.ended, said },
     })
 }
 
 fn not_understood(call: &str, what: &str) -> DrbdError {
-    DrbdError::NotUnderstood {
-        call: call.to_string(),
-        what: what.to_string(),
-    }
+    DrbdError::NotUnderstood { call: call.to_string(), what: what.to_string() }
 }

@@ -231,12 +231,7 @@ struct Seen {
 
 impl Default for Seen {
     fn default() -> Seen {
-        Seen {
-            role: Role::Unknown,
-            may_promote: None,
-            volumes: BTreeMap::new(),
-            peers: BTreeMap::new(),
-        }
+        Seen { role: Role::Unknown, may_promote: None, volumes: BTreeMap::new(), peers: BTreeMap::new() }
     }
 }
 

@@ -20,19 +20,8 @@ fn an_84_connection_that_stands_alone_has_no_name() {
     let (r0, r1) = (replica(&picture, "r0"), replica(&picture, "r1"));
     assert_eq!(r0.peers[0].connection, Connection::Connecting);
     assert_eq!(r1.peers.len(), 1);
-    assert_eq!(
-        (r1.peers[0].name.as_str(), &r1.peers[0].connection),
-        ("peer", &Connection::StandAlone)
-    );
-    assert_eq!(
-        r1.volumes[0],
-        Volume {
-            number: 0,
-            minor: Some(1),
-            disk: Disk::Inconsistent,
-            quorum: None
-        }
-    );
+    assert_eq!((r1.peers[0].name.as_str(), &r1.peers[0].connection), ("peer", &Connection::StandAlone));
+    assert_eq!(r1.volumes[0], Volume { number: 0, minor: Some(1), disk: Disk::Inconsistent, quorum: None });
     assert_eq!(r1.may_promote, None);
 }
 
@@ -63,10 +52,7 @@ fn the_role_of_a_connection_line_is_the_peers() {
 fn a_peer_without_power_looks_like_any_lost_peer() {
     let r0 = replica(&seen("drbdsetup-8.4-events2-peer-powered-off.txt"), "r0");
     assert!(r0.is_up_to_date(), "the disk does not show that the peer wrote on");
-    assert_eq!(
-        (&r0.peers[0].connection, &r0.peers[0].role),
-        (&Connection::Connecting, &Role::Unknown)
-    );
+    assert_eq!((&r0.peers[0].connection, &r0.peers[0].role), (&Connection::Connecting, &Role::Unknown));
 }
 
 #[test]
@@ -107,10 +93,7 @@ fn may_promote_says_yes_while_the_link_is_cut() {
 #[test]
 fn may_promote_says_yes_while_standing_alone() {
     let r0 = replica(&seen("drbdsetup-9.2-events2-standalone.txt"), "r0");
-    assert_eq!(
-        (r0.may_promote, &r0.peers[0].connection),
-        (Some(true), &Connection::StandAlone)
-    );
+    assert_eq!((r0.may_promote, &r0.peers[0].connection), (Some(true), &Connection::StandAlone));
 }
 
 #[test]
@@ -133,10 +116,7 @@ fn skipped_lines_are_told_and_harmless() {
     assert_eq!(skipped, 2);
     assert!(picture.complete());
     let r0 = replica(&picture, "r0");
-    assert_eq!(
-        (&r0.peers[0].connection, &r0.peers[0].role),
-        (&Connection::Connected, &Role::Secondary)
-    );
+    assert_eq!((&r0.peers[0].connection, &r0.peers[0].role), (&Connection::Connected, &Role::Secondary));
     assert!(r0.peers_are_up_to_date());
 }
 
@@ -163,10 +143,7 @@ fn a_split_brain_ends_standing_alone_and_the_role_is_known_all_along() {
         }
     }
     let r0 = replica(&picture, "r0");
-    assert_eq!(
-        (&r0.role, &r0.peers[0].connection),
-        (&Role::Secondary, &Connection::StandAlone)
-    );
+    assert_eq!((&r0.role, &r0.peers[0].connection), (&Role::Secondary, &Connection::StandAlone));
     assert_eq!(r0.peers[0].role, Role::Unknown);
 }
 
@@ -193,10 +170,7 @@ fn in_a_migration_a_line_without_a_role_leaves_the_role() {
     for line in recorded("drbdsetup-9.34-events2-migration-window.txt").lines() {
         picture.apply(line);
         if let Some(web) = picture.replicas().first() {
-            let pair = (
-                web.role.to_string(),
-                web.peers.first().map(|p| p.role.to_string()).unwrap_or_default(),
-            );
+            let pair = (web.role.to_string(), web.peers.first().map(|p| p.role.to_string()).unwrap_or_default());
             if roles.last() != Some(&pair) {
                 roles.push(pair);
             }
@@ -205,14 +179,7 @@ fn in_a_migration_a_line_without_a_role_leaves_the_role() {
     let roles: Vec<String> = roles.iter().map(|(a, b)| format!("{a}/{b}")).collect();
     assert_eq!(
         roles,
-        [
-            "Secondary/",
-            "Secondary/Unknown",
-            "Secondary/Secondary",
-            "Secondary/Primary",
-            "Primary/Primary",
-            "Primary/Secondary"
-        ]
+        ["Secondary/", "Secondary/Unknown", "Secondary/Secondary", "Secondary/Primary", "Primary/Primary", "Primary/Secondary"]
     );
 }
 

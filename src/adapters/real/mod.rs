@@ -80,6 +80,11 @@ impl Real {
 }
 
 impl World for Real {
+    #[expect(clippy::disallowed_methods, reason = "one of the two places that wait")]
+    fn rest(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     fn told(&self, path: &str) -> String {
         self.at(Path::new(path)).to_string_lossy().into_owned()
     }

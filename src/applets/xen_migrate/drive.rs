@@ -117,7 +117,7 @@ impl<'a> Drive<'a> {
             // A copy that is being built or torn down has no name for a second or two (`(null)` in `xl list`).
             let nameless = here.nameless + there.as_ref().map_or(0, |t| t.nameless);
             if nameless > 0 && waited < Duration::from_secs(10) {
-                world.nap(Duration::from_secs(1));
+                world.rest(Duration::from_secs(1));
                 continue;
             }
             let verdict = settle(&here, there.as_ref().map_err(String::as_str), trip, reported);
@@ -136,7 +136,7 @@ impl<'a> Drive<'a> {
                         if failures >= 3 {
                             return Ok((verdict, trouble));
                         }
-                        world.nap(Duration::from_secs(2));
+                        world.rest(Duration::from_secs(2));
                     }
                 }
                 if still.is_none() {

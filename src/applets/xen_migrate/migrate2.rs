@@ -261,6 +261,9 @@ impl World for Quiet<'_> {
     fn nap(&self, time: Duration) -> Nap {
         self.0.nap(time)
     }
+    fn rest(&self, time: Duration) {
+        self.0.rest(time);
+    }
     fn roll(&self, below: u64) -> u64 {
         self.0.roll(below)
     }

@@ -120,7 +120,7 @@ impl Lexer<'_, '_, '_> {
             let Some(byte) = self.peek(0) else { break };
             match byte {
                 b' ' | b'\t' | 0x0c => self.at += 1,
-                b'#' => self.to_line_end(),
+                b'#' => self.skip_to_line_end(),
                 b'\n' => self.newline(1),
                 b'\r' if self.peek(1) == Some(b'\n') => self.newline(2),
                 b'\\' => self.joined_line(at),
@@ -146,7 +146,7 @@ impl Lexer<'_, '_, '_> {
         }
     }
 
-    fn to_line_end(&mut self) {
+    fn skip_to_line_end(&mut self) {
         while self.peek(0).is_some_and(|b| b != b'\n') {
             self.at += 1;
         }
@@ -273,7 +273,7 @@ impl Lexer<'_, '_, '_> {
             if triple {
                 self.at = self.text.len();
             } else {
-                self.to_line_end();
+                self.skip_to_line_end();
             }
             return self.push(Kind::Bad, start);
         };

@@ -161,11 +161,12 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
             return Verdict::Moving(format!("{} is being torn down", copy.domain.name));
         }
     }
-    if let (Some(a), Some(b)) = (uuid(&h), uuid(&t)) {
-        if a != b && (t.plain.is_some() || t.incoming.is_some()) {
-            let what = format!("{}, and they are not the same domU (uuid {a} here, {b} there)", seen());
-            return Verdict::Undecided(what, look());
-        }
+    if let (Some(a), Some(b)) = (uuid(&h), uuid(&t))
+        && a != b
+        && (t.plain.is_some() || t.incoming.is_some())
+    {
+        let what = format!("{}, and they are not the same domU (uuid {a} here, {b} there)", seen());
+        return Verdict::Undecided(what, look());
     }
 
     // A copy that executes under a name of xl's was let run by somebody else.
@@ -262,7 +263,8 @@ fn arrived(there: &End) -> Verdict {
     // An HVM guest without PV drivers never connects its disks this way: then only the roles speak.
     let copy = there.copy(CopyName::Plain).filter(|c| c.kind.as_deref() != Some("hvm"));
     if let Some(blocks) = copy.and_then(|c| c.blocks.as_ref()) {
-        let dead: Vec<String> = blocks.iter().filter(|b| b.state != 4).map(|b| format!("{} in state {}", b.vdev, b.state)).collect();
+        let dead: Vec<String> =
+            blocks.iter().filter(|b| b.state != 4).map(|b| format!("{} in state {}", b.vdev, b.state)).collect();
         let disks = there.disks.iter().filter(|d| d.resource.is_some()).count();
         if !dead.is_empty() {
             doubts.push(format!("its disks are not connected on {}: {} (4 is right)", there.host, dead.join(", ")));
