@@ -181,13 +181,16 @@ fn somebody_who_asks_us_to_stop_is_told_at_once() {
     let (_root, mut real) = world();
     real.patience.tick = Duration::from_secs(600);
     let call = sh("echo up >&2; exec sleep 1000");
+    let mut told = false;
     let output = real.watch(&call, &mut |sign| {
         if sign == Sign::Line("up") {
             real.signals.pretend();
         }
-        if sign == Sign::Tick && real.stopping() { Flow::Stop } else { Flow::On }
+        told |= sign == Sign::Tick && real.stopping();
+        if told { Flow::Stop } else { Flow::On }
     });
     assert_eq!(output.unwrap().ended, Ended::Signal(15));
+    assert!(told, "only its limit ended it");
 }
 
 #[test]
