@@ -243,7 +243,7 @@ impl fmt::Display for Ended {
 /// What a watched program shows while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign<'a> {
-    /// A line on its standard error.
+    /// A line that it printed, on either output. Xen's programs say everything on standard error, `drbdsetup events2` on the other.
     Line(&'a str),
     /// So many bytes have gone through its transport by now; before a tick, where it can be seen.
     Sent(u64),
