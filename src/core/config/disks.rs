@@ -53,7 +53,9 @@ impl DrbdUse {
     pub fn objection(&self, generation: Generation) -> Option<&'static str> {
         match (self, generation) {
             (DrbdUse::ResourceVolume(..), Generation::V83) => Some("DRBD 8.3 knows no volumes"),
-            (DrbdUse::ResourceVolume(..), Generation::V9) => Some("drbdadm 9 takes whole resources only, so block-drbd fails with RES/VOLUME"),
+            (DrbdUse::ResourceVolume(..), Generation::V9) => {
+                Some("drbdadm 9 takes whole resources only, so block-drbd fails with RES/VOLUME")
+            }
             _ => None,
         }
     }
@@ -121,7 +123,10 @@ impl Disk {
         match self.backend_domain.as_deref() {
             Some(domain) if !["", "0", "Domain-0"].contains(&domain) => match used {
                 DrbdUse::Plain(_) | DrbdUse::None => Ok(DrbdUse::None),
-                _ => Err(self.fault(&format!("the DRBD resource is in the domain {}, where it cannot be seen", quoted(domain)), "one of this host")),
+                _ => Err(self.fault(
+                    &format!("the DRBD resource is in the domain {}, where it cannot be seen", quoted(domain)),
+                    "one of this host",
+                )),
             },
             _ => Ok(used),
         }
@@ -207,7 +212,10 @@ fn classify(target: &str, script: Option<&str>, cdrom: bool) -> Result<DrbdUse, 
         Some(BLOCK_DRBD) => of_resource(target.strip_prefix("drbd:").unwrap_or(target))?,
         None | Some("" | "block") => of_path(target)?,
         Some(other) if other.to_ascii_lowercase().contains("drbd") => {
-            return Err(Misfit::new(format!("the script {} looks like DRBD and is not known", quoted(other)), "`script=block-drbd`"));
+            return Err(Misfit::new(
+                format!("the script {} looks like DRBD and is not known", quoted(other)),
+                "`script=block-drbd`",
+            ));
         }
         // Another script has another idea of what a target is, but a DRBD device stays one.
         Some(_) => match of_path(target)? {
@@ -240,7 +248,10 @@ fn of_path(target: &str) -> Result<DrbdUse, Misfit> {
     }
     if !target.starts_with('/') {
         return if target.starts_with("drbd") {
-            Err(Misfit::new(format!("{} is a relative path here", quoted(target)), format!("`/dev/{target}`, or `drbd:RESOURCE`")))
+            Err(Misfit::new(
+                format!("{} is a relative path here", quoted(target)),
+                format!("`/dev/{target}`, or `drbd:RESOURCE`"),
+            ))
         } else {
             Ok(DrbdUse::Plain(target.to_string()))
         };
@@ -259,7 +270,9 @@ fn of_path(target: &str) -> Result<DrbdUse, Misfit> {
         ["dev", "drbd", "by-disk", lower @ ..] if !lower.is_empty() => Ok(DrbdUse::ByDisk(format!("/dev/{}", lower.join("/")))),
         ["dev", device] if device.starts_with("drbd") => match device.strip_prefix("drbd").unwrap_or_default() {
             private if private.len() > 1 && private.starts_with('_') => Ok(DrbdUse::Device(path)),
-            minor if !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()) => Ok(DrbdUse::Minor(number(minor, "a minor number")?)),
+            minor if !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()) => {
+                Ok(DrbdUse::Minor(number(minor, "a minor number")?))
+            }
             _ => Err(unknown()),
         },
         ["dev", first, ..] if first.starts_with("drbd") => Err(unknown()),
@@ -267,7 +280,9 @@ fn of_path(target: &str) -> Result<DrbdUse, Misfit> {
         ["dev", "block", number] if number.starts_with("147:") => Err(unknown()),
         ["dev", "disk", .., link] if link.contains("drbd") => Err(unknown()),
         // A partition of a DRBD device, made by kpartx.
-        ["dev", "mapper", name] if name.strip_prefix("drbd").is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit())) => Err(unknown()),
+        ["dev", "mapper", name] if name.strip_prefix("drbd").is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit())) => {
+            Err(unknown())
+        }
         _ => Ok(DrbdUse::Plain(path)),
     }
 }
@@ -275,8 +290,12 @@ fn of_path(target: &str) -> Result<DrbdUse, Misfit> {
 const DEVICES: &str = "`/dev/drbdN`, `/dev/drbd_NAME`, `/dev/drbd/by-res/RES/VOLUME` or `/dev/drbd/by-disk/LOWER`";
 
 fn resource_name(name: &str) -> Result<ResourceName, Misfit> {
-    name.parse::<ResourceName>()
-        .map_err(|bad| Misfit::new(format!("{} is no name of a DRBD resource: {}", quoted(name), bad.why), "the resource's name as drbd.conf has it"))
+    name.parse::<ResourceName>().map_err(|bad| {
+        Misfit::new(
+            format!("{} is no name of a DRBD resource: {}", quoted(name), bad.why),
+            "the resource's name as drbd.conf has it",
+        )
+    })
 }
 
 /// A volume or minor number in its one spelling: DRBD has 20 bits for a minor and 16 for a volume.
@@ -363,16 +382,26 @@ pub fn resolve(used: &DrbdUse, configured: &[Configured]) -> Result<Option<Resou
     }
 }
 
-fn certain(configured: &[Configured], what: &str, is: impl Fn(&ConfiguredVolume) -> bool) -> Result<Option<ResourceName>, Unresolved> {
+fn certain(
+    configured: &[Configured],
+    what: &str,
+    is: impl Fn(&ConfiguredVolume) -> bool,
+) -> Result<Option<ResourceName>, Unresolved> {
     match owner(configured, what, is)? {
         Some(resource) => Ok(Some(resource)),
         None => Err(Unresolved::NotConfigured(what.to_string())),
     }
 }
 
-fn owner(configured: &[Configured], what: &str, is: impl Fn(&ConfiguredVolume) -> bool) -> Result<Option<ResourceName>, Unresolved> {
+fn owner(
+    configured: &[Configured],
+    what: &str,
+    is: impl Fn(&ConfiguredVolume) -> bool,
+) -> Result<Option<ResourceName>, Unresolved> {
     let mut owners = configured.iter().filter(|c| c.volumes.iter().any(&is)).map(|c| &c.resource);
-    let Some(first) = owners.next() else { return Ok(None) };
+    let Some(first) = owners.next() else {
+        return Ok(None);
+    };
     match owners.find(|other| *other != first) {
         Some(second) => Err(Unresolved::Ambiguous { what: what.to_string(), first: first.clone(), second: second.clone() }),
         None => Ok(Some(first.clone())),
@@ -383,7 +412,8 @@ fn owner(configured: &[Configured], what: &str, is: impl Fn(&ConfiguredVolume) -
 fn same_disk(a: &str, b: &str) -> bool {
     fn mapper(path: &str) -> Option<String> {
         let (group, volume) = path.strip_prefix("/dev/")?.split_once('/')?;
-        (!volume.contains('/') && group != "mapper").then(|| format!("/dev/mapper/{}-{}", group.replace('-', "--"), volume.replace('-', "--")))
+        (!volume.contains('/') && group != "mapper")
+            .then(|| format!("/dev/mapper/{}-{}", group.replace('-', "--"), volume.replace('-', "--")))
     }
     a == b || mapper(a).as_deref() == Some(b) || mapper(b).as_deref() == Some(a)
 }

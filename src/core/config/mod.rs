@@ -16,8 +16,11 @@ mod disks;
 mod source;
 mod xl;
 mod xl_disk;
+mod xl_lex;
 mod xm;
 mod xm_disk;
+mod xm_expr;
+mod xm_parse;
 mod xm_token;
 mod xm_value;
 
@@ -134,8 +137,8 @@ pub fn read(file_name: &str, text: &[u8], toolstack: Toolstack) -> Result<DomuCo
 /// `.xml`) and a `README`.
 pub fn is_config_file_name(name: &str) -> bool {
     const ENDS: [&str; 20] = [
-        "~", "#", ".bak", ".backup", ".orig", ".old", ".rej", ".save", ".swp", ".swo", ".swn", ".swx", ".tmp", ".part", ".disabled",
-        ".off", ".sxp", ".xml", ".lock", ".pid",
+        "~", "#", ".bak", ".backup", ".orig", ".old", ".rej", ".save", ".swp", ".swo", ".swn", ".swx", ".tmp", ".part",
+        ".disabled", ".off", ".sxp", ".xml", ".lock", ".pid",
     ];
     const MIDDLES: [&str; 3] = [".dpkg-", ".ucf-", ".rpm"];
     let lower = name.to_ascii_lowercase();
@@ -175,11 +178,11 @@ impl<'s, 't> Draft<'s, 't> {
     }
 
     fn fault(&mut self, at: usize, what: impl Into<String>, expected: impl Into<String>) {
-        self.faults.add(self.source.fault(at, what, expected));
+        self.faults.add(self.source, at, what, expected);
     }
 
     fn warn(&mut self, at: usize, what: impl Into<String>, expected: impl Into<String>) {
-        self.warnings.add(self.source.fault(at, what, expected));
+        self.warnings.add(self.source, at, what, expected);
     }
 
     /// Bytes of the file as text; bytes that are not UTF-8 are a fault, since nobody could compare or print them.
@@ -207,14 +210,16 @@ mod tests {
 
     #[test]
     fn configs_are_told_from_what_editors_and_packages_leave_behind() {
-        for good in ["web", "web.cfg", "db-1.conf", "01-web", "a.b.c", "web.hvm", "web.xl", "rpmserver", "web.rpm-mirror.cfg", "my file"] {
+        for good in
+            ["web", "web.cfg", "db-1.conf", "01-web", "a.b.c", "web.hvm", "web.xl", "rpmserver", "web.rpm-mirror.cfg", "my file"]
+        {
             assert!(is_config_file_name(good), "{good}");
         }
         for bad in [
-            "", ".", "..", ".web", ".web.cfg.swp", "web~", "web.cfg~", "#web#", "#web", "web.dpkg-old", "web.dpkg-dist", "web.dpkg-new",
-            "web.dpkg-tmp", "web.cfg.dpkg-bak", "web.ucf-dist", "web.rpmsave", "web.rpmnew", "web.bak", "web.BAK", "web.orig", "web.old",
-            "web.rej", "web.swp", "web.swo", "web.tmp", "web.save", "web.disabled", "web.sxp", "web.xml", "README", "README.txt", "a/b",
-            "a\nb", "~web",
+            "", ".", "..", ".web", ".web.cfg.swp", "web~", "web.cfg~", "#web#", "#web", "web.dpkg-old", "web.dpkg-dist",
+            "web.dpkg-new", "web.dpkg-tmp", "web.cfg.dpkg-bak", "web.ucf-dist", "web.rpmsave", "web.rpmnew", "web.bak",
+            "web.BAK", "web.orig", "web.old", "web.rej", "web.swp", "web.swo", "web.tmp", "web.save", "web.disabled", "web.sxp",
+            "web.xml", "README", "README.txt", "a/b", "a\nb", "~web",
         ] {
             assert!(!is_config_file_name(bad), "{bad:?}");
         }

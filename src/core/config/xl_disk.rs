@@ -18,8 +18,8 @@ pub(super) struct Parsed {
     pub(super) cdrom: bool,
     access_set: bool,
     deprecated_prefix: bool,
-    /// Strings that matter to nobody but may stand only once (COLO).
-    others: Vec<(String, String)>,
+    /// Parameters that were given, do not concern us and may stand only once (COLO).
+    others: Vec<String>,
 }
 
 /// What is wrong, and at which byte of the specification.
@@ -99,7 +99,11 @@ impl Parsed {
         } else if IGNORED_PREFIXES.contains(&word) {
             self.deprecated_prefix = true;
         } else if !after[1..].starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
-            return Err(wrong(at, format!("xl does not know the word {} in front", quoted(&rest[..=length])), "`drbd:`, `phy:` or a plain path"));
+            return Err(wrong(
+                at,
+                format!("xl does not know the word {} in front", quoted(&rest[..=length])),
+                "`drbd:`, `phy:` or a plain path",
+            ));
         } else {
             return Ok(None);
         }
@@ -138,11 +142,22 @@ impl Parsed {
                 }
             }
             "grant_usage" if value == "0" || value == "1" => {}
-            _ if OTHERS.contains(&key) => match self.others.iter().any(|(k, v)| k == key && !v.is_empty()) {
-                true => return Err(wrong(at, format!("{key} is given twice"), "it once")),
-                false => self.others.push((key.to_string(), value.to_string())),
-            },
-            _ => return Err(wrong(at, format!("xl does not know the parameter {}", quoted(key)), "e.g. `vdev=`, `access=`, `script=`, `target=`")),
+            _ if OTHERS.contains(&key) => {
+                if self.others.iter().any(|k| k == key) {
+                    return Err(wrong(at, format!("{key} is given twice"), "it once"));
+                }
+                // An empty one may be given again.
+                if !value.is_empty() {
+                    self.others.push(key.to_string());
+                }
+            }
+            _ => {
+                return Err(wrong(
+                    at,
+                    format!("xl does not know the parameter {}", quoted(key)),
+                    "e.g. `vdev=`, `access=`, `script=`, `target=`",
+                ));
+            }
         }
         Ok(end + usize::from(end < rest.len()))
     }
@@ -174,12 +189,16 @@ impl Parsed {
 
     /// `hdc:cdrom`.
     fn vdev_and_devtype(&mut self, word: &str, at: usize) -> Result<bool, Wrong> {
-        let Some((vdev, kind)) = word.rsplit_once(':') else { return Ok(false) };
+        let Some((vdev, kind)) = word.rsplit_once(':') else {
+            return Ok(false);
+        };
         save(&mut self.vdev, vdev, "vdev", at)?;
         self.cdrom = match kind {
             "cdrom" => true,
             "disk" => false,
-            _ => return Err(unknown_value("the type after the vdev", kind, at, "`:cdrom` or `:disk`")),
+            _ => {
+                return Err(unknown_value("the type after the vdev", kind, at, "`:cdrom` or `:disk`"));
+            }
         };
         Ok(true)
     }
@@ -208,7 +227,11 @@ impl Parsed {
             }
         }
         if self.vdev.is_none() {
-            return Err(wrong(0, "no virtual device is given", "e.g. `vdev=xvda` (before `target=`, which takes the whole rest)"));
+            return Err(wrong(
+                0,
+                "no virtual device is given",
+                "e.g. `vdev=xvda` (before `target=`, which takes the whole rest)",
+            ));
         }
         if self.target.is_none() && !self.cdrom {
             return Err(wrong(0, "no target is given", "a path or a resource"));

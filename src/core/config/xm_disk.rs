@@ -29,7 +29,9 @@ pub(super) fn parse(spec: &str, (line, column): (u32, u32)) -> Option<Disk> {
     });
     let refused = refused.or_else(|| match vdev {
         "" => Some(Misfit::new("there is no virtual device", "e.g. `xvda`")),
-        v if v.contains(char::is_whitespace) => Some(Misfit::new(format!("xend refuses the virtual device {}", quoted(v)), "no blanks")),
+        v if v.contains(char::is_whitespace) => {
+            Some(Misfit::new(format!("xend refuses the virtual device {}", quoted(v)), "no blanks"))
+        }
         _ => None,
     });
     Some(Disk {
@@ -42,7 +44,13 @@ pub(super) fn parse(spec: &str, (line, column): (u32, u32)) -> Option<Disk> {
         writable: mode.starts_with('w'),
         cdrom,
         backend_domain: further(0),
-        words: Words::Xm { uname: uname.to_string(), dev: dev.to_string(), mode: mode.to_string(), backend: further(0), protocol: further(1) },
+        words: Words::Xm {
+            uname: uname.to_string(),
+            dev: dev.to_string(),
+            mode: mode.to_string(),
+            backend: further(0),
+            protocol: further(1),
+        },
         refused,
     })
 }
@@ -55,7 +63,11 @@ struct Uname {
 fn split_uname(uname: &str, cdrom: bool) -> Result<Uname, Misfit> {
     let plain = |target: String| Ok(Uname { target, script: None });
     if uname.is_empty() {
-        return if cdrom { plain(String::new()) } else { Err(Misfit::new("only a cdrom drive may be empty", "`TYPE:WHAT`, e.g. `drbd:web`")) };
+        return if cdrom {
+            plain(String::new())
+        } else {
+            Err(Misfit::new("only a cdrom drive may be empty", "`TYPE:WHAT`, e.g. `drbd:web`"))
+        };
     }
     let Some((kind, rest)) = uname.split_once(':') else {
         let what = format!("xend refuses {}, which has no word in front (and xm knows no key=value forms)", quoted(uname));

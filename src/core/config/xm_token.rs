@@ -39,7 +39,8 @@ pub(super) struct Token {
 
 /// Takes the file apart. The last token is always [`Kind::End`], and a [`Kind::Newline`] stands before it.
 pub(super) fn tokens(source: &Source<'_>, faults: &mut Faults) -> Vec<Token> {
-    let mut lexer = Lexer { source, text: source.text, at: 0, open: 0, line_begins: true, indented: false, tokens: Vec::new(), faults };
+    let mut lexer =
+        Lexer { source, text: source.text, at: 0, open: 0, line_begins: true, indented: false, tokens: Vec::new(), faults };
     lexer.encoding();
     lexer.run();
     lexer.tokens
@@ -59,7 +60,7 @@ struct Lexer<'s, 't, 'f> {
 
 impl Lexer<'_, '_, '_> {
     fn fault(&mut self, at: usize, what: impl Into<String>, expected: impl Into<String>) {
-        self.faults.add(self.source.fault(at, what, expected));
+        self.faults.add(self.source, at, what, expected);
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
@@ -96,7 +97,11 @@ impl Lexer<'_, '_, '_> {
                 self.fault(wrong.valid_up_to(), "these bytes are not UTF-8, which the file says it is", "UTF-8");
             }
         } else if let Some(at) = text.iter().position(|b| !b.is_ascii()) {
-            self.fault(at, "a character outside of ASCII, and no encoding is declared: Python refuses the file", "`# coding: utf-8` as the first line");
+            self.fault(
+                at,
+                "a character outside of ASCII, and no encoding is declared: Python refuses the file",
+                "`# coding: utf-8` as the first line",
+            );
         }
     }
 
@@ -115,7 +120,7 @@ impl Lexer<'_, '_, '_> {
             let Some(byte) = self.peek(0) else { break };
             match byte {
                 b' ' | b'\t' | 0x0c => self.at += 1,
-                b'#' => self.to_line_end(),
+                b'#' => self.skip_to_line_end(),
                 b'\n' => self.newline(1),
                 b'\r' if self.peek(1) == Some(b'\n') => self.newline(2),
                 b'\\' => self.joined_line(at),
@@ -141,7 +146,7 @@ impl Lexer<'_, '_, '_> {
         }
     }
 
-    fn to_line_end(&mut self) {
+    fn skip_to_line_end(&mut self) {
         while self.peek(0).is_some_and(|b| b != b'\n') {
             self.at += 1;
         }
@@ -191,8 +196,8 @@ impl Lexer<'_, '_, '_> {
 
     fn operator(&mut self, at: usize, byte: u8) {
         const LONG: [&[u8]; 22] = [
-            b"**=", b"//=", b"<<=", b">>=", b"+=", b"-=", b"*=", b"/=", b"%=", b"&=", b"|=", b"^=", b"==", b"!=", b"<=", b">=", b"<>", b"**",
-            b"//", b"<<", b">>", b"->",
+            b"**=", b"//=", b"<<=", b">>=", b"+=", b"-=", b"*=", b"/=", b"%=", b"&=", b"|=", b"^=", b"==", b"!=", b"<=", b">=",
+            b"<>", b"**", b"//", b"<<", b">>", b"->",
         ];
         let rest = &self.text[at..];
         let length = match LONG.iter().find(|op| rest.starts_with(op)) {
@@ -254,7 +259,9 @@ impl Lexer<'_, '_, '_> {
                 None => break None,
                 Some(b'\n') if !triple => break None,
                 Some(b'\\') => n += if self.text[n + 1..].starts_with(b"\r\n") { 3 } else { 2 },
-                Some(b) if *b == quote && (!triple || self.text[n..].starts_with(&[quote; 3])) => break Some(n),
+                Some(b) if *b == quote && (!triple || self.text[n..].starts_with(&[quote; 3])) => {
+                    break Some(n);
+                }
                 Some(_) => n += 1,
             }
         };
@@ -268,7 +275,7 @@ impl Lexer<'_, '_, '_> {
             if triple {
                 self.at = self.text.len();
             } else {
-                self.to_line_end();
+                self.skip_to_line_end();
             }
             return self.push(Kind::Bad, start);
         };
@@ -286,8 +293,15 @@ impl Lexer<'_, '_, '_> {
 /// The encoding a comment line declares.
 fn cookie(line: &[u8]) -> Option<String> {
     let line = String::from_utf8_lossy(line).into_owned();
-    let (_, after) = line.match_indices("coding").map(|(n, word)| line.split_at(n + word.len())).find(|(_, after)| after.starts_with([':', '=']))?;
-    let word: String = after[1..].trim_start_matches([' ', '\t']).chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect();
+    let (_, after) = line
+        .match_indices("coding")
+        .map(|(n, word)| line.split_at(n + word.len()))
+        .find(|(_, after)| after.starts_with([':', '=']))?;
+    let word: String = after[1..]
+        .trim_start_matches([' ', '\t'])
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
+        .collect();
     (!word.is_empty()).then(|| word.to_ascii_lowercase().replace('_', "-"))
 }
 
@@ -315,7 +329,10 @@ fn number(word: &str) -> Option<Kind> {
             _ => Kind::Long,
         });
     }
-    let float = base == 10 && !long && digits.bytes().all(|b| b.is_ascii_digit() || b".e+-".contains(&b)) && digits.parse::<f64>().is_ok();
+    let float = base == 10
+        && !long
+        && digits.bytes().all(|b| b.is_ascii_digit() || b".e+-".contains(&b))
+        && digits.parse::<f64>().is_ok();
     float.then_some(Kind::Float)
 }
 
@@ -341,10 +358,14 @@ fn cook(inner: &[u8], raw: bool, unicode: bool) -> Result<Vec<u8>, (usize, Strin
             continue;
         }
         let start = n;
-        let Some(escaped) = inner.get(n + 1).copied() else { return Err((start, "a backslash at the end of the string".into())) };
+        let Some(escaped) = inner.get(n + 1).copied() else {
+            return Err((start, "a backslash at the end of the string".into()));
+        };
         n += 2;
         let simple = match escaped {
-            _ if raw => return Err((start, "an escape in a raw unicode string: not understood".into())),
+            _ if raw => {
+                return Err((start, "an escape in a raw unicode string: not understood".into()));
+            }
             b'\n' => continue,
             b'\r' if inner.get(n) == Some(&b'\n') => {
                 n += 1;
@@ -366,15 +387,19 @@ fn cook(inner: &[u8], raw: bool, unicode: bool) -> Result<Vec<u8>, (usize, Strin
                 ascii_if_unicode(if unicode { value } else { value & 0xff }, unicode, start)?
             }
             b'x' => {
-                let value = hex(inner, &mut n, 2).ok_or_else(|| (start, "Python refuses a `\\x` without two digits".to_string()))?;
+                let value =
+                    hex(inner, &mut n, 2).ok_or_else(|| (start, "Python refuses a `\\x` without two digits".to_string()))?;
                 ascii_if_unicode(value, unicode, start)?
             }
             b'u' | b'U' if unicode => {
                 let digits = if escaped == b'u' { 4 } else { 8 };
-                let value = hex(inner, &mut n, digits).ok_or_else(|| (start, "Python refuses this escape: too few digits".to_string()))?;
+                let value = hex(inner, &mut n, digits)
+                    .ok_or_else(|| (start, "Python refuses this escape: too few digits".to_string()))?;
                 ascii_if_unicode(value, unicode, start)?
             }
-            b'N' if unicode => return Err((start, "a character by its name: not understood".into())),
+            b'N' if unicode => {
+                return Err((start, "a character by its name: not understood".into()));
+            }
             // An escape Python does not know stays as it is, the backslash included.
             _ => {
                 out.push(b'\\');
