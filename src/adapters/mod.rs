@@ -3,6 +3,18 @@
 //! [`World`] is the one door between deciding and doing: programs, files, locks, the clock, the dice and what a person reads
 //! all pass through it. [`real`] is the world itself; `lab` is a pretend one.
 
+pub mod deeds;
+pub mod drbd;
+pub mod here;
+pub mod look;
+pub mod peer;
+pub mod real;
+#[cfg(test)]
+mod scripted;
+pub mod ssh;
+pub mod store;
+pub mod xen;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -17,7 +29,10 @@ pub trait World {
     fn run(&self, call: &Call) -> Result<Output, CallError>;
 
     /// Runs a long program and tells what it shows meanwhile; [`Flow::Stop`] ends it gently (for `xl migrate`: by ending its
-    /// transport, so that xl itself puts the guest back), and [`World::watch`] still returns its output.
+    /// transport, so that xl itself puts the guest back), and [`World::watch`] still returns its output. So do both limits of
+    /// the call. A program without a transport is ended by SIGTERM. Signals to us end nothing: [`World::stopping`] tells of
+    /// them at the next [`Sign::Tick`], which comes at once, and the caller knows whether this is a moment to stop (for
+    /// `xl migrate`: not once the target has said that it is ready). Only a program that cannot be ended at all is an error.
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError>;
 
     /// The wall clock, for the record and for people.
@@ -29,28 +44,41 @@ pub trait World {
     /// Waits; ends early when somebody asks us to stop.
     fn nap(&self, time: Duration) -> Nap;
 
+    /// Waits in the middle of a deed, whoever asks us to stop: half a deed is worse than a short wait.
+    fn rest(&self, time: Duration) {
+        let _: Nap = self.nap(time);
+    }
+
     /// One roll of the dice: 0 up to, not including, `below`.
     fn roll(&self, below: u64) -> u64;
 
-    /// Reads a whole file.
+    /// How a program that we start must be told a path of ours: with the root in front, where there is one.
+    fn told(&self, path: &str) -> String {
+        path.to_string()
+    }
+
+    /// Reads a whole file: a plain one of at most 8 MiB. Symbolic links are followed. The error does not carry the path, nor
+    /// do those of [`World::list`] and [`World::replace`].
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The names in a folder, sorted. Symbolic links and plain files alike.
+    /// The names in a folder, sorted. Symbolic links, plain files and folders alike.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
-    /// Puts a new text in the place of a file: written beside it, fsync, rename, fsync of the folder. Mode 0600 unless it was there.
+    /// Puts a new text in the place of a file: written beside it, fsync, rename, fsync of the folder. Mode 0600 unless it was
+    /// there. The folder is made when it is missing only below `/run` and `/var`. A symbolic link or anything else that is no
+    /// plain file is not replaced.
     fn replace(&self, path: &Path, text: &str) -> io::Result<()>;
 
-    /// Takes a lock by its name, without waiting. `purpose` is shown to whoever finds it taken.
+    /// Takes a lock by its name, without waiting. `purpose` (one line) is shown to whoever finds it taken.
     fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError>;
 
-    /// Who holds a lock, if anybody does.
+    /// Who holds a lock, if anybody does, as a sentence for a person. A lock that cannot be asked counts as held.
     fn lock_holder(&self, name: &str) -> Option<String>;
 
     /// Somebody asked us to stop (SIGINT, SIGTERM).
     fn stopping(&self) -> bool;
 
-    /// A line for the person (or the peer) that called us.
+    /// A line for the person (or the peer) that called us. That nobody reads it is no error.
     fn say(&self, to: To, line: &str);
 }
 
@@ -99,11 +127,14 @@ pub struct Call {
     pub stdin: Input,
     /// What it may take in all.
     pub limit: Option<Duration>,
-    /// [`World::watch`] only: ended when it has shown no sign of progress for so long.
+    /// [`World::watch`] only: ended, as by [`Flow::Stop`], when it has shown no sign of progress for so long. A sign is a line, or
+    /// 64 KiB through its transport.
     pub quiet_limit: Option<Duration>,
-    /// The child keeps this lock as long as it lives, even when we die first.
+    /// The child keeps this lock, which we must hold, as long as it lives, even when we die first. So do the children that it
+    /// leaves behind: not for `xl create`, whose monitor lives as long as the domU.
     pub keeps_lock: Option<String>,
-    /// [`World::watch`] only: the child writes its messages to this file, so that our own death never breaks its pipe.
+    /// [`World::watch`] only: the child writes its messages to this file (made anew, 0600), so that our own death never breaks
+    /// its pipe. Both outputs go there, and [`Output::stderr`] has them; [`Output::stdout`] is empty.
     pub log: Option<String>,
 }
 
@@ -214,9 +245,9 @@ impl fmt::Display for Ended {
 pub enum Sign<'a> {
     /// A line on its standard error.
     Line(&'a str),
-    /// So many bytes have gone through its transport by now.
+    /// So many bytes have gone through its transport by now; before a tick, where it can be seen.
     Sent(u64),
-    /// Nothing new; a chance to stop it.
+    /// A second is over, or somebody asked us to stop; a chance to stop it.
     Tick,
 }
 
@@ -252,5 +283,21 @@ pub enum CallError {
         limit: Duration,
         /// What it had said so far.
         said: String,
+    },
+    /// It printed more than any answer can be, and was ended: half an answer would be taken for a whole one.
+    #[error("{call}: more than {} MiB of output, ended", .most / 1024 / 1024)]
+    TooMuch {
+        /// The command, as one could paste it.
+        call: String,
+        /// How much an answer may have, in bytes.
+        most: usize,
+    },
+    /// It ran, but the system does not tell how it ended.
+    #[error("{call}: how it ended cannot be seen: {why}")]
+    Lost {
+        /// The command, as one could paste it.
+        call: String,
+        /// The system's words.
+        why: String,
     },
 }

@@ -1,14 +1,21 @@
-//! The front doors, one for each name of the executable.
+//! The front doors, one for each name of the executable. They import core and adapters.
 
-use crate::adapters::World;
+pub mod exit;
+pub mod xen_migrate;
+
+use crate::adapters::real::Real;
+use crate::adapters::{To, World};
 use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The names of the executable. `symlinks.sh` makes them; a test holds the two lists against each other.
+pub const NAMES: [&str; 3] = ["xen-migrate", "xen-drbd-auto", "migrate2"];
 
 /// What an applet is told besides its arguments: the parts of the environment that mean something to it.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
-    /// The root that was asked for by `XEN_DRBD_ROOT` (the `--root` argument wins over it).
-    pub root: Option<String>,
     /// `SSH_ORIGINAL_COMMAND`: what the peer asked for.
     pub ssh_original_command: Option<String>,
     /// `SSH_CONNECTION`: where the peer is.
@@ -18,13 +25,126 @@ pub struct Surroundings {
 }
 
 /// Finds the applet that `argv[0]` names, makes the real world, and runs it there.
-pub fn main(_argv: Vec<OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn main(argv: Vec<OsString>) -> ExitCode {
+    let argv: Vec<String> = argv.into_iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let around = Surroundings::of_this_process();
+    let mut real = Real::new(early("--root", &argv).or_else(|| env_root(&argv)).map(PathBuf::from));
+    if let Some(folders) = early("--path", &argv) {
+        real.path = OsString::from(folders);
+    } else if is_forced_command(&argv) {
+        // Whatever sshd or a login shell made of PATH: the dedicated key gets the system's own tools.
+        real.path = OsString::from("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    }
+    ExitCode::from(u8::try_from(run(&real, &argv, &around)).unwrap_or(1))
+}
+
+impl Surroundings {
+    fn of_this_process() -> Surroundings {
+        let var = |name: &str| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned());
+        Surroundings {
+            ssh_original_command: var("SSH_ORIGINAL_COMMAND"),
+            ssh_connection: var("SSH_CONNECTION"),
+            terminal: std::io::stdout().is_terminal(),
+        }
+    }
+}
+
+/// An option that must be known before the world is made. The command line is checked in full later.
+fn early(option: &str, argv: &[String]) -> Option<String> {
+    let mut words = argv.iter().skip(1).take_while(|w| *w != "--");
+    while let Some(word) = words.next() {
+        if word == option {
+            return words.next().cloned();
+        }
+        if let Some(value) = word.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')) {
+            return Some(value.to_string());
+        }
+    }
+    None
+}
+
+/// The root that the environment asks for. A peer has no say in it: only the `command=` line itself has, by `--root`.
+fn env_root(argv: &[String]) -> Option<String> {
+    if is_forced_command(argv) {
+        return None;
+    }
+    std::env::var("XEN_DRBD_ROOT").ok().filter(|root| !root.is_empty())
+}
+
+fn is_forced_command(argv: &[String]) -> bool {
+    argv.iter().any(|word| applet_name(word) == "migrate2")
 }
 
 /// Runs one applet in a given world: what [`main`] does with the real one and the lab with a pretend one.
 ///
-/// `argv[0]` is the name it was called by, with or without a path. Returns the exit code of design.md 7.
-pub fn run(_world: &dyn World, _argv: &[String], _around: &Surroundings) -> i32 {
-    0
+/// `argv[0]` is the name it was called by, with or without a path; an init link may put `S20` or `K80` before it.
+/// Returns the exit code.
+pub fn run(world: &dyn World, argv: &[String], around: &Surroundings) -> i32 {
+    let name = argv.first().map(|a| applet_name(a)).unwrap_or_default();
+    match name.as_str() {
+        "xen-migrate" => xen_migrate::run(world, &argv[1..], around),
+        "migrate2" => xen_migrate::run_migrate2(world, &argv[1..], around),
+        "xen-drbd-auto" => xen_drbd_auto(world),
+        _ => match argv.get(1).map(String::as_str) {
+            Some(name) if NAMES.contains(&name) => run(world, &argv[1..], around),
+            None | Some("help" | "-h" | "--help") => {
+                world.say(To::Out, &listing(&name));
+                0
+            }
+            Some("-V" | "--version") => {
+                world.say(To::Out, &format!("xen-drbd {}", env!("CARGO_PKG_VERSION")));
+                0
+            }
+            Some(other) => {
+                world.say(To::Err, &format!("{name}: there is no applet {other:?}\n{}", listing(&name)));
+                2
+            }
+        },
+    }
+}
+
+/// The file name, without the `S20` or `K80` of an init link.
+fn applet_name(argv0: &str) -> String {
+    let name = Path::new(argv0).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let bytes = name.as_bytes();
+    let init = bytes.len() > 3 && matches!(bytes[0], b'S' | b'K') && bytes[1..3].iter().all(u8::is_ascii_digit);
+    if init && NAMES.contains(&&name[3..]) { name[3..].to_string() } else { name }
+}
+
+fn listing(name: &str) -> String {
+    format!(
+        "xen-drbd {}: moves Xen domUs on DRBD between Dom0s, and starts them at boot only when no other host runs them.\n\n\
+         One executable under several names; under any other, {name} APPLET ARGUMENTS…\n\n  \
+         xen-migrate     moves a domU to its partner and brings it back\n  \
+         xen-drbd-auto   starts domUs at boot when it is safe\n  \
+         migrate2        what the dedicated ssh key may run\n\n\
+         Each of them knows --help. symlinks.sh puts the names in place.",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn xen_drbd_auto(world: &dyn World) -> i32 {
+    world.say(To::Err, "xen-drbd-auto: this version does not start domUs at boot yet; nothing was started, nothing is waiting");
+    // LSB: unimplemented feature.
+    3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_file_name_whatever_the_path_or_the_init_level() {
+        for (argv0, name) in [
+            ("xen-migrate", "xen-migrate"),
+            ("/usr/local/bin/migrate2", "migrate2"),
+            ("/etc/rc2.d/S20xen-drbd-auto", "xen-drbd-auto"),
+            ("../rc0.d/K80xen-drbd-auto", "xen-drbd-auto"),
+            ("./xen-drbd", "xen-drbd"),
+            ("S20other", "S20other"),
+            ("", ""),
+        ] {
+            assert_eq!(applet_name(argv0), name);
+        }
+    }
 }

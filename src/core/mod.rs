@@ -13,6 +13,13 @@
 
 pub mod config;
 pub mod drbd;
+pub mod facts;
 pub mod fault;
+pub mod migrate;
 pub mod names;
+pub mod options;
+pub mod record;
+pub mod request;
+pub mod step;
+pub mod table;
 pub mod xen;

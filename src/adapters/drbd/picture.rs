@@ -1,0 +1,315 @@
+//! What `drbdsetup events2` says, one line at a time.
+//!
+//! One reader for the dialects of 8.4 and 9 (facts §4.6). The dump of the present state is made of `exists` lines, and of `change`
+//! lines where the tool has thought again (a promotion score); both are merged. It ends with `exists -`, and only then is the
+//! picture complete. Afterwards `change` lines carry only what has changed: a role that is not named has not changed.
+//!
+//! Keys and objects that are not known here are ignored, since newer tools add them (`path`, `open`, `force-io-failures`).
+//! A line about a known object that lacks what identifies it is another matter: then something about a disk or a peer was not
+//! understood, and the picture never becomes complete.
+
+use crate::core::drbd::{Connection, Disk, Peer, PeerVolume, Replica, Replication, Role, Volume};
+use std::collections::BTreeMap;
+
+/// The word shown for a state that was not said: no DRBD state, so never permission.
+const NOT_SAID: &str = "(not said)";
+
+/// All resources that are up on this host, as far as the lines so far tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Picture {
+    resources: BTreeMap<String, Seen>,
+    end_seen: bool,
+    odd: Option<String>,
+}
+
+/// What one line meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// It tells or changes a state of this resource.
+    State(String),
+    /// `exists -`: the dump of the present state ends here.
+    End,
+    /// `- skipped N`. The 8.4 tool says so when it has lost messages; the 9 tool with a filter says so in ordinary operation
+    /// (`recorded-drbd9.md`, 9). Whoever wants to be sure looks again.
+    Skipped,
+    /// Nothing that concerns us.
+    Nothing,
+    /// A line about an object that we must know, but which one it means was not understood.
+    Odd,
+}
+
+impl Picture {
+    /// An empty picture.
+    pub fn new() -> Picture {
+        Picture::default()
+    }
+
+    /// The picture of a whole output, as `--now` prints it.
+    pub fn of(text: &str) -> Picture {
+        let mut picture = Picture::new();
+        for line in text.lines() {
+            picture.apply(line);
+        }
+        picture
+    }
+
+    /// Takes one line in, with or without a timestamp in front. It must be a whole line: half a word is another word.
+    pub fn apply(&mut self, line: &str) -> Heard {
+        let mut words = line.split_whitespace();
+        let mut action = words.next().unwrap_or("");
+        if is_timestamp(action) {
+            action = words.next().unwrap_or("");
+        }
+        let object = words.next().unwrap_or("");
+        if action == "-" && object == "skipped" {
+            return Heard::Skipped;
+        }
+        let action = match action {
+            "exists" => Action::Exists,
+            "create" => Action::Create,
+            "change" => Action::Change,
+            "destroy" => Action::Destroy,
+            "rename" => Action::Rename,
+            _ => return Heard::Nothing,
+        };
+        if action == Action::Exists && object == "-" {
+            self.end_seen = true;
+            return Heard::End;
+        }
+        if !matches!(object, "resource" | "device" | "connection" | "peer-device") {
+            return Heard::Nothing;
+        }
+        let keys = Keys(words.filter_map(|word| word.split_once(':')).collect());
+        let Some((name, target)) = keys.get("name").filter(|n| !n.is_empty()).zip(Target::of(object, &keys)) else {
+            self.odd.get_or_insert_with(|| line.trim().chars().take(200).collect());
+            return Heard::Odd;
+        };
+        match action {
+            Action::Rename => self.rename(name, &keys),
+            Action::Destroy => self.forget(name, &target),
+            Action::Create => {
+                self.forget(name, &target);
+                self.merge(name, target, &keys);
+            }
+            Action::Exists | Action::Change => self.merge(name, target, &keys),
+        }
+        Heard::State(name.to_string())
+    }
+
+    /// Whether the present state was told to its end, and all of it was understood.
+    pub fn complete(&self) -> bool {
+        self.end_seen && self.odd.is_none()
+    }
+
+    /// The first line that should have been understood and was not.
+    pub fn odd(&self) -> Option<&str> {
+        self.odd.as_deref()
+    }
+
+    /// The resources by name. A resource whose name our own rules forbid is left out: nobody can ask for it.
+    pub fn replicas(&self) -> Vec<Replica> {
+        self.resources
+            .iter()
+            .filter_map(|(name, seen)| {
+                let resource = name.parse().ok()?;
+                Some(Replica {
+                    resource,
+                    role: seen.role.clone(),
+                    volumes: seen.volumes.values().cloned().collect(),
+                    peers: seen.peers.values().map(SeenPeer::peer).collect(),
+                    may_promote: seen.may_promote,
+                })
+            })
+            .collect()
+    }
+
+    fn rename(&mut self, name: &str, keys: &Keys<'_>) {
+        if let (Some(seen), Some(new)) = (self.resources.remove(name), keys.get("new_name")) {
+            self.resources.insert(new.to_string(), seen);
+        }
+    }
+
+    /// Takes an object out. One that is not there stays away: a late `destroy` must not bring a resource back.
+    fn forget(&mut self, name: &str, target: &Target) {
+        let Some(seen) = self.resources.get_mut(name) else {
+            return;
+        };
+        match target {
+            Target::Resource => {
+                self.resources.remove(name);
+            }
+            Target::Device(number) => {
+                seen.volumes.remove(number);
+            }
+            Target::Connection(peer) => {
+                seen.peers.remove(peer);
+            }
+            Target::PeerDevice(peer, number) => {
+                if let Some(peer) = seen.peers.get_mut(peer) {
+                    peer.volumes.remove(number);
+                }
+            }
+        }
+    }
+
+    /// Takes in what a line says of an object; what it does not name stays as it was.
+    fn merge(&mut self, name: &str, target: Target, keys: &Keys<'_>) {
+        let seen = self.resources.entry(name.to_string()).or_default();
+        match target {
+            Target::Resource => {
+                keys.set("role", &mut seen.role);
+                keys.set_yes_or_no("may_promote", &mut seen.may_promote);
+            }
+            Target::Device(number) => {
+                let volume = seen.volumes.entry(number).or_insert_with(|| Volume {
+                    number,
+                    minor: None,
+                    disk: Disk::Other(NOT_SAID.to_string()),
+                    quorum: None,
+                });
+                volume.minor = keys.number("minor").or(volume.minor);
+                keys.set("disk", &mut volume.disk);
+                keys.set_yes_or_no("quorum", &mut volume.quorum);
+            }
+            Target::Connection(peer) => {
+                let peer = seen.peer(peer, keys);
+                keys.set("connection", &mut peer.connection);
+                keys.set("role", &mut peer.role);
+            }
+            Target::PeerDevice(peer, number) => {
+                let volume = seen.peer(peer, keys).volumes.entry(number).or_insert_with(|| PeerVolume {
+                    number,
+                    disk: Disk::Other(NOT_SAID.to_string()),
+                    replication: Replication::Other(NOT_SAID.to_string()),
+                });
+                keys.set("peer-disk", &mut volume.disk);
+                keys.set("replication", &mut volume.replication);
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Exists,
+    Create,
+    Change,
+    Destroy,
+    Rename,
+}
+
+/// Which object of a resource a line is about.
+enum Target {
+    Resource,
+    Device(u32),
+    Connection(String),
+    PeerDevice(String, u32),
+}
+
+impl Target {
+    /// A peer is told by its node id (8.4 always says 0), which stays when a connection has no name yet.
+    fn of(object: &str, keys: &Keys<'_>) -> Option<Target> {
+        let peer = || keys.get("peer-node-id").filter(|id| !id.is_empty()).map(str::to_string);
+        let volume = || keys.number("volume");
+        match object {
+            "resource" => Some(Target::Resource),
+            "device" => Some(Target::Device(volume()?)),
+            "connection" => Some(Target::Connection(peer()?)),
+            "peer-device" => Some(Target::PeerDevice(peer()?, volume()?)),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    role: Role,
+    may_promote: Option<bool>,
+    volumes: BTreeMap<u32, Volume>,
+    peers: BTreeMap<String, SeenPeer>,
+}
+
+impl Default for Seen {
+    fn default() -> Seen {
+        Seen { role: Role::Unknown, may_promote: None, volumes: BTreeMap::new(), peers: BTreeMap::new() }
+    }
+}
+
+impl Seen {
+    fn peer(&mut self, id: String, keys: &Keys<'_>) -> &mut SeenPeer {
+        let peer = self.peers.entry(id).or_default();
+        if let Some(name) = keys.get("conn-name") {
+            peer.name = Some(name.to_string());
+        }
+        peer
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SeenPeer {
+    name: Option<String>,
+    connection: Connection,
+    role: Role,
+    volumes: BTreeMap<u32, PeerVolume>,
+}
+
+impl Default for SeenPeer {
+    fn default() -> SeenPeer {
+        SeenPeer {
+            name: None,
+            connection: Connection::Other(NOT_SAID.to_string()),
+            role: Role::Unknown,
+            volumes: BTreeMap::new(),
+        }
+    }
+}
+
+impl SeenPeer {
+    fn peer(&self) -> Peer {
+        Peer {
+            // 8.4 has one peer, which it calls `peer`, and does not name it while StandAlone (seen on 8.4.11).
+            name: self.name.clone().unwrap_or_else(|| "peer".to_string()),
+            connection: self.connection.clone(),
+            role: self.role.clone(),
+            volumes: self.volumes.values().cloned().collect(),
+        }
+    }
+}
+
+/// The `key:value` words of one line; a value goes on after further colons (`local:ipv4:10.0.0.1:7789`).
+struct Keys<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Keys<'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find(|(k, _)| *k == key).map(|(_, value)| *value)
+    }
+
+    fn number(&self, key: &str) -> Option<u32> {
+        self.get(key)?.parse().ok()
+    }
+
+    fn set<T: From<&'a str>>(&self, key: &str, place: &mut T) {
+        if let Some(word) = self.get(key) {
+            *place = T::from(word);
+        }
+    }
+
+    /// Neither yes nor no becomes "not said".
+    fn set_yes_or_no(&self, key: &str, place: &mut Option<bool>) {
+        *place = match self.get(key) {
+            Some("yes") => Some(true),
+            Some("no") => Some(false),
+            Some(_) => None,
+            None => return,
+        };
+    }
+}
+
+/// `2026-01-31T12:00:00.123456+01:00`, as `--timestamps` puts it in front.
+fn is_timestamp(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('T')
+}
+
+#[cfg(test)]
+#[path = "picture_tests.rs"]
+mod tests;

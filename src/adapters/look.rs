@@ -1,0 +1,301 @@
+//! Looking: everything that concerns one domU on this Dom0, as an [`End`].
+//!
+//! [`ground`] asks for what is the same for all domUs (one call of each tool); [`Ground::end`] picks one domU out of it and asks for
+//! what is its alone. What could not be seen of DRBD goes into `unseen`; without the list of domains or the record there is no look.
+
+use super::World;
+use super::drbd::{self, DrbdError};
+use super::here::{self, HereError};
+use super::store::{self, StoreError, TableFile};
+use super::xen::{self, Which, XenError};
+use crate::core::config::{self, DrbdUse, Promotion};
+use crate::core::drbd::{Configured, Generation, Replica, Role};
+use crate::core::facts::*;
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::record::Record;
+use crate::core::xen::{Domain, DomainDisk, Toolstack};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use thiserror::Error;
+
+/// Why nothing could be looked at.
+#[derive(Debug, Error)]
+pub enum LookError {
+    /// Not even our own name.
+    #[error(transparent)]
+    Here(#[from] HereError),
+    /// Not the domains.
+    #[error(transparent)]
+    Xen(#[from] XenError),
+    /// Not the record or the table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is the same for all domUs of this Dom0.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// `uname -n`.
+    pub host: HostName,
+    /// `hostname -f`.
+    pub fqdn: String,
+    /// Which toolstack manages domains.
+    pub toolstack: Toolstack,
+    /// What it says of the host.
+    pub info: xen::Info,
+    /// Every domain.
+    pub domains: Vec<Domain>,
+    /// DRBD.
+    pub drbd: DrbdGround,
+    /// Network interfaces.
+    pub interfaces: Vec<String>,
+    /// The table.
+    pub table: TableFile,
+    /// The record.
+    pub record: Record,
+}
+
+/// Looks at this Dom0.
+pub fn ground(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, LookError> {
+    let host = here::host(world)?;
+    let fqdn = here::fqdn(world, &host);
+    let table = store::table(world)?;
+    let record = store::record(world)?;
+    let toolstack = xen::find(world, wanted)?;
+    let info = xen::info(world, toolstack)?;
+    let domains = xen::domains(world, toolstack, true)?;
+
+    let drbd = drbd_ground(world, &host);
+    let interfaces = world.list(Path::new("/sys/class/net")).unwrap_or_default();
+    Ok(Ground { host, fqdn, toolstack, info, domains, drbd, interfaces, table, record })
+}
+
+/// Every DRBD resource of this Dom0.
+#[derive(Debug, Clone)]
+pub struct DrbdGround {
+    /// Which DRBD answers.
+    pub generation: Option<Generation>,
+    /// The resources in the operator's files.
+    pub configured: Vec<Configured>,
+    /// The resources in the kernel.
+    pub replicas: Vec<Replica>,
+    /// What could not be seen, and why.
+    pub unseen: Vec<String>,
+}
+
+/// Looks at DRBD alone.
+pub fn drbd_ground(world: &dyn World, host: &HostName) -> DrbdGround {
+    let mut not_seen = Vec::new();
+    let mut unseen = |what: &str, error: DrbdError| not_seen.push(format!("{what}: {error}"));
+    let generation = drbd::generation(world).unwrap_or_else(|e| {
+        unseen("DRBD's version", e);
+        None
+    });
+    let configured = drbd::configured(world, host.as_str()).unwrap_or_else(|e| {
+        unseen("drbd.conf", e);
+        Vec::new()
+    });
+    let replicas = match generation {
+        None => Vec::new(),
+        Some(generation) => drbd::replicas(world, generation, host.as_str()).unwrap_or_else(|e| {
+            unseen("DRBD's roles", e);
+            Vec::new()
+        }),
+    };
+    DrbdGround { generation, configured, replicas, unseen: not_seen }
+}
+
+/// The lock of a domU: whoever moves, settles or starts it holds it.
+pub fn lock_name(domu: &DomuName) -> String {
+    format!("domu-{domu}")
+}
+
+/// The lock of whoever receives a domU.
+pub fn receive_lock_name(domu: &DomuName) -> String {
+    format!("receive-{domu}")
+}
+
+/// Where the config files of domUs are.
+const CONFIG_FOLDERS: [&str; 3] = ["/etc/xen/drbd-auto", "/etc/xen/auto", "/etc/xen"];
+
+impl Ground {
+    /// Everything about one domU. `known` are resources that somebody else knows it to have; `holding`: its lock is ours.
+    pub fn end(&self, world: &dyn World, domu: &DomuName, known: &[ResourceName], holding: bool) -> Result<End, LookError> {
+        let mut unseen = self.drbd.unseen.clone();
+        let mut copies = Vec::new();
+        let mut disks: Vec<DiskSeen> = Vec::new();
+        let mut bridges_used = Vec::new();
+        for domain in &self.domains {
+            let Some(called) = called(domu, &domain.name) else { continue };
+            let blocks = match xen::block_devices(world, self.toolstack, domain.id) {
+                Ok(blocks) => Some(blocks),
+                Err(XenError::UnknownDomain { .. }) => None,
+                Err(error) if called == CopyName::Plain => {
+                    unseen.push(error.to_string());
+                    None
+                }
+                Err(_) => None,
+            };
+            let mut kind = None;
+            match xen::long(world, self.toolstack, Which::Id(domain.id)) {
+                Ok(long) => {
+                    kind = long.kind.word().map(String::from);
+                    if disks.is_empty() {
+                        disks = self.running_disks(&long.disks, &mut unseen);
+                    }
+                    bridges_used = long.bridges;
+                }
+                Err(error) if called == CopyName::Plain && domain.state.executes() => unseen.push(error.to_string()),
+                Err(_) => {}
+            }
+            copies.push(CopySeen { called, domain: domain.clone(), blocks, kind });
+        }
+
+        let (config, config_disks) = self.config(world, domu);
+        if copies.is_empty() {
+            disks = config_disks;
+        }
+        let row = self.record.row(domu).cloned();
+        let mut names: Vec<ResourceName> = disks.iter().filter_map(|d| d.resource.clone()).collect();
+        names.extend(row.iter().flat_map(|r| r.open.iter().cloned()));
+        names.extend(known.iter().cloned());
+        let mut replicas: Vec<ReplicaSeen> = Vec::new();
+        for name in names {
+            if !replicas.iter().any(|r| r.replica.resource == name) {
+                replicas.extend(self.drbd.replica(world, &name));
+            }
+        }
+
+        let caps = self.info.virt_caps.as_ref();
+        Ok(End {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            host: self.host.clone(),
+            fqdn: self.fqdn.clone(),
+            domu: domu.clone(),
+            toolstack: self.toolstack,
+            xen: self.info.xen.clone(),
+            pv_live: caps.map(|caps| caps.iter().any(|c| c == "shadow")),
+            free_memory: self.info.free_memory_mib.unwrap_or(0),
+            copies,
+            nameless: self.domains.iter().filter(|d| d.name == "(null)").count() as u32,
+            disks,
+            replicas,
+            generation: self.drbd.generation,
+            config,
+            bridges_used,
+            interfaces: self.interfaces.clone(),
+            row,
+            listed: self.table.table.entry(domu).map(|e| e.hosts.clone()),
+            busy: if holding { None } else { world.lock_holder(&lock_name(domu)) },
+            receiving: world.lock_holder(&receive_lock_name(domu)),
+            unseen,
+        })
+    }
+
+    /// The disks of a running domain.
+    fn running_disks(&self, disks: &[DomainDisk], unseen: &mut Vec<String>) -> Vec<DiskSeen> {
+        disks
+            .iter()
+            .map(|disk| {
+                let (used, promotion) = config::of_running_disk(disk).unwrap_or_else(|misfit| {
+                    unseen.push(format!("disk {} ({}): {}", disk.vdev, disk.target, misfit.what));
+                    (DrbdUse::Plain(disk.target.clone()), Promotion::Nobody)
+                });
+                let seen = (disk.vdev.clone(), disk.target.clone(), disk.writable, disk.cdrom);
+                self.disk(seen, &used, promotion, unseen)
+            })
+            .collect()
+    }
+
+    fn disk(
+        &self,
+        seen: (String, String, bool, bool),
+        used: &DrbdUse,
+        promotion: Promotion,
+        unseen: &mut Vec<String>,
+    ) -> DiskSeen {
+        let (vdev, target, writable, cdrom) = seen;
+        let resource = config::resolve(used, &self.drbd.configured).unwrap_or_else(|why| {
+            unseen.push(format!("disk {vdev} ({target}): {why}"));
+            None
+        });
+        let promoter = match promotion {
+            Promotion::Script => Promoter::Script,
+            Promotion::Nobody if self.promotes_itself(resource.as_ref()) => Promoter::Opening,
+            Promotion::Nobody => Promoter::Nobody,
+        };
+        DiskSeen { vdev, target, resource, promoter, writable, cdrom }
+    }
+
+    /// DRBD 9 promotes when the device is opened, unless the file forbids it.
+    fn promotes_itself(&self, resource: Option<&ResourceName>) -> bool {
+        self.drbd.generation == Some(Generation::V9)
+            && resource.is_some_and(|r| self.drbd.configured.iter().any(|c| &c.resource == r && c.auto_promote))
+    }
+
+    /// The file that defines the domU, and the disks in it. Files that are not understood are passed over: they define nothing.
+    pub fn config(&self, world: &dyn World, domu: &DomuName) -> (Option<ConfigSeen>, Vec<DiskSeen>) {
+        for folder in CONFIG_FOLDERS {
+            let names = world.list(Path::new(folder)).unwrap_or_default();
+            for name in names.iter().filter(|n| config::is_config_file_name(n)) {
+                // The folder of all configs holds much else.
+                if folder == "/etc/xen" && !(name == domu.as_str() || name.ends_with(".cfg") || name.ends_with(".conf")) {
+                    continue;
+                }
+                let path = format!("{folder}/{name}");
+                let Ok(bytes) = world.read(Path::new(&path)) else { continue };
+                let Ok(read) = config::read(name, &bytes, self.toolstack) else { continue };
+                if read.name != domu.as_str() {
+                    continue;
+                }
+                let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+                // What is wrong with a disk of a file matters when it is started, not when another end is looked at.
+                let mut ignored = Vec::new();
+                let disks = read
+                    .disks
+                    .iter()
+                    .filter_map(|disk| {
+                        let used = disk.drbd_use().ok()?;
+                        let seen = (disk.vdev.clone(), disk.target.clone(), disk.writable, disk.cdrom);
+                        Some(self.disk(seen, &used, disk.promotion(), &mut ignored))
+                    })
+                    .collect();
+                return (Some(ConfigSeen { path, digest }), disks);
+            }
+        }
+        (None, Vec::new())
+    }
+}
+
+impl DrbdGround {
+    /// A resource as the kernel and the file have it; `None` where the file does not know it.
+    pub fn replica(&self, world: &dyn World, name: &ResourceName) -> Option<ReplicaSeen> {
+        let configured = self.configured.iter().find(|c| &c.resource == name)?;
+        let replica = self.replicas.iter().find(|r| &r.resource == name).cloned();
+        let options = match (&replica, self.generation) {
+            (Some(replica), Some(generation)) if replica.is_up() => {
+                let minors: Vec<u32> = configured.volumes.iter().map(|v| v.minor).collect();
+                drbd::running_options(world, generation, name, &minors).ok()
+            }
+            _ => None,
+        };
+        let down = || Replica { resource: name.clone(), role: Role::Unknown, volumes: vec![], peers: vec![], may_promote: None };
+        Some(ReplicaSeen { replica: replica.unwrap_or_else(down), options, configured: configured.clone() })
+    }
+}
+
+/// Under which of the domU's names a domain goes.
+fn called(domu: &DomuName, name: &str) -> Option<CopyName> {
+    if name == domu.as_str() {
+        Some(CopyName::Plain)
+    } else if name == domu.incoming() {
+        Some(CopyName::Incoming)
+    } else if name == domu.migrated_away() {
+        Some(CopyName::MigratedAway)
+    } else if name == domu.migrating() {
+        Some(CopyName::Migrating)
+    } else {
+        None
+    }
+}

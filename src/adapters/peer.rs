@@ -1,0 +1,255 @@
+//! Asking the peer: requests through the dedicated key, answers as lines of JSON behind the protocol's name.
+//!
+//! What a person is to read comes on the peer's standard error; standard output belongs to the answers. Anything else on it
+//! (a chatty `.bashrc`) would end up in the memory stream of a migration, so it is a fault that is told.
+
+use super::ssh::{self, Trouble};
+use super::{CallError, Ended, Flow, Output, Sign, To, World};
+use crate::core::facts::{End, PROTOCOL};
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::request::{Request, Wish};
+use crate::core::step::Deed;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use thiserror::Error;
+
+/// One line of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// To `ping`.
+    Pong {
+        /// The full name there.
+        fqdn: String,
+        /// `uname -n` there.
+        host: HostName,
+        /// The program's version there.
+        version: String,
+        /// Who it takes us for.
+        you: HostName,
+    },
+    /// To `look`.
+    Look(Box<End>),
+    /// To `do`: what was done, and the failure that ended it.
+    Done {
+        /// The words of the deeds that were done.
+        done: Vec<String>,
+        /// Why the next one was not.
+        failed: Option<String>,
+    },
+    /// To `send` and `settle`: the exit code that the same command would have had there.
+    Ended(i32),
+    /// The request is refused; nothing was touched.
+    Refused(String),
+}
+
+impl Answer {
+    /// The line as it is printed.
+    pub fn line(&self) -> String {
+        format!("xen-migrate/{PROTOCOL} {}", serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// Why the peer gave no usable answer.
+#[derive(Debug, Clone, Error)]
+pub enum PeerError {
+    /// It could not be reached, or did not let us in.
+    #[error("{host} could not be asked: {said}\n  try: {advice}")]
+    Unreachable {
+        /// The peer.
+        host: HostName,
+        /// What kind of trouble.
+        trouble: Trouble,
+        /// ssh's own words.
+        said: String,
+        /// What to type next.
+        advice: String,
+    },
+    /// It refused; nothing was touched there.
+    #[error("{host} refused: {why}")]
+    Refused {
+        /// The peer.
+        host: HostName,
+        /// Its reason.
+        why: String,
+    },
+    /// It answered something that is not an answer.
+    #[error("{host} answered what xen-migrate does not understand: {said}")]
+    Garbled {
+        /// The peer.
+        host: HostName,
+        /// What it said, shortened.
+        said: String,
+    },
+    /// The line was lost, or the program there was killed, after the request had gone out.
+    #[error("{host} stopped answering: {said}")]
+    Lost {
+        /// The peer.
+        host: HostName,
+        /// What is known.
+        said: String,
+    },
+}
+
+impl PeerError {
+    /// Nothing was touched there, for certain.
+    pub fn untouched(&self) -> bool {
+        matches!(self, PeerError::Unreachable { .. } | PeerError::Refused { .. })
+    }
+}
+
+/// A peer, and who we are to it.
+pub struct Peer<'a> {
+    world: &'a dyn World,
+    us: HostName,
+    /// Its name, as the table has it.
+    pub host: HostName,
+}
+
+impl<'a> Peer<'a> {
+    /// The peer of that name.
+    pub fn new(world: &'a dyn World, us: &HostName, host: &HostName) -> Peer<'a> {
+        Peer { world, us: us.clone(), host: host.clone() }
+    }
+
+    /// Asks for a sign of life.
+    pub fn ping(&self) -> Result<Answer, PeerError> {
+        let answer = self.ask(Wish::Ping, Duration::from_secs(30))?;
+        self.only(answer, |a| matches!(a, Answer::Pong { .. }))
+    }
+
+    /// What is there of the domU and of these resources.
+    pub fn look(&self, domu: &DomuName, resources: &[ResourceName]) -> Result<End, PeerError> {
+        let wish = Wish::Look { domu: domu.clone(), resources: resources.to_vec() };
+        match self.ask(wish, Duration::from_secs(90))? {
+            Answer::Look(end) if &end.domu == domu => Ok(*end),
+            other => Err(self.garbled(&format!("{other:?}"))),
+        }
+    }
+
+    /// Has these deeds done there, in this order, up to the first that fails.
+    pub fn act(&self, domu: &DomuName, deeds: &[Deed]) -> Result<(), PeerError> {
+        let wish = Wish::Do { domu: domu.clone(), deeds: deeds.to_vec() };
+        match self.ask(wish, Duration::from_secs(600))? {
+            Answer::Done { failed: None, .. } => Ok(()),
+            Answer::Done { failed: Some(why), .. } => Err(PeerError::Refused { host: self.host.clone(), why }),
+            other => Err(self.garbled(&format!("{other:?}"))),
+        }
+    }
+
+    /// Has the domU sent to us; what the peer says meanwhile is passed on. Returns its exit code.
+    pub fn send(&self, domu: &DomuName, options: &[String]) -> Result<i32, PeerError> {
+        self.follow(Wish::Send { domu: domu.clone(), options: options.to_vec() })
+    }
+
+    /// Has an interrupted migration that was begun there settled there. Returns its exit code.
+    pub fn settle(&self, domu: &DomuName) -> Result<i32, PeerError> {
+        self.follow(Wish::Settle { domu: domu.clone() })
+    }
+
+    fn request(&self, wish: Wish) -> String {
+        Request { from: Some(self.us.clone()), wish }.to_string()
+    }
+
+    fn ask(&self, wish: Wish, limit: Duration) -> Result<Answer, PeerError> {
+        let call = ssh::call(self.world, &self.us, &self.host, &self.request(wish)).within(limit);
+        let output = self.world.run(&call).map_err(|e| self.not_run(e))?;
+        self.read(&output)
+    }
+
+    fn follow(&self, wish: Wish) -> Result<i32, PeerError> {
+        let mut call = ssh::call(self.world, &self.us, &self.host, &self.request(wish));
+        call.limit = None;
+        let mut told = |sign: Sign<'_>| {
+            if let Sign::Line(line) = sign {
+                self.world.say(To::Err, &format!("  {}: {}", self.host, printable(line)));
+            }
+            // Whatever a person wants to stop is stopped there, where it is done; cutting the line would only blind us.
+            Flow::On
+        };
+        let output = self.world.watch(&call, &mut told).map_err(|e| self.not_run(e))?;
+        match self.read(&output)? {
+            Answer::Ended(code) => Ok(code),
+            other => Err(self.garbled(&format!("{other:?}"))),
+        }
+    }
+
+    fn only(&self, answer: Answer, wanted: impl Fn(&Answer) -> bool) -> Result<Answer, PeerError> {
+        if wanted(&answer) { Ok(answer) } else { Err(self.garbled(&format!("{answer:?}"))) }
+    }
+
+    fn read(&self, output: &Output) -> Result<Answer, PeerError> {
+        let prefix = format!("xen-migrate/{PROTOCOL} ");
+        let mut answers = output.stdout.lines().filter_map(|line| line.strip_prefix(&prefix));
+        let other: Vec<&str> =
+            output.stdout.lines().filter(|line| !line.starts_with(&prefix) && !line.trim().is_empty()).collect();
+        let answer = match (answers.next(), answers.next()) {
+            (Some(text), None) => serde_json::from_str::<Answer>(text).ok(),
+            _ => None,
+        };
+        match answer {
+            Some(Answer::Refused(why)) => Err(PeerError::Refused { host: self.host.clone(), why: printable(&why) }),
+            Some(_) if !other.is_empty() => Err(self.garbled(&format!(
+                "its login shell prints {:?} on standard output, which would break the memory stream of a migration; \
+                 mend /root/.bashrc there (nothing may be printed without a terminal)",
+                shortened(other[0])
+            ))),
+            Some(answer) => Ok(answer),
+            None if output.ended == Ended::Exit(255) => {
+                let said = if output.stderr.trim().is_empty() { "no reason given".into() } else { tail(&output.stderr) };
+                let trouble = Trouble::of(&output.stderr);
+                // Once we were let in, silence is a cut line or a killed program, not a closed door.
+                let cut =
+                    ["closed by remote host", "Broken pipe", "not responding", "reset by peer"].iter().any(|w| said.contains(w));
+                if output.stderr.trim().is_empty() || cut {
+                    return Err(PeerError::Lost { host: self.host.clone(), said });
+                }
+                let advice = trouble.advice(&self.us, &self.host);
+                Err(PeerError::Unreachable { host: self.host.clone(), trouble, said, advice })
+            }
+            None => {
+                let said = [output.stdout.trim(), output.stderr.trim()].join(" ");
+                Err(self.garbled(&format!(
+                    "{} ({}); is the forced command of our key `xen-migrate migrate2`?",
+                    shortened(&said),
+                    output.ended
+                )))
+            }
+        }
+    }
+
+    fn not_run(&self, error: CallError) -> PeerError {
+        match error {
+            CallError::TimedOut { .. } => PeerError::Lost { host: self.host.clone(), said: error.to_string() },
+            _ => PeerError::Unreachable {
+                host: self.host.clone(),
+                trouble: Trouble::Unreachable,
+                said: error.to_string(),
+                advice: "apt-get install openssh-client".to_string(),
+            },
+        }
+    }
+
+    fn garbled(&self, said: &str) -> PeerError {
+        PeerError::Garbled { host: self.host.clone(), said: printable(said) }
+    }
+}
+
+/// What a peer says goes to a terminal: without control characters.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+}
+
+fn shortened(text: &str) -> String {
+    let mut short: String = text.trim().chars().take(160).collect();
+    if short.len() < text.trim().len() {
+        short.push('…');
+    }
+    short
+}
+
+/// The last lines of a complaint, on one line.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('@')).collect();
+    printable(&lines[lines.len().saturating_sub(3)..].join("; "))
+}

@@ -1,0 +1,141 @@
+//! flock(2) on files in `/run/xen-migrate`, which are never deleted: a lock on a deleted file locks nobody out.
+//!
+//! The lock belongs to the open file, not to a process. It is released when the last descriptor is closed, ours or a child's
+//! ([`super::Call::keeps_lock`]), so a crash releases it exactly when nothing of ours runs any more. Hence no `LOCK_UN`
+//! anywhere: it would release the child's lock as well.
+
+use super::files::{self, Place};
+use super::{Held, LockError, Real, World, now};
+use fs2::FileExt;
+use rustix::fs::OFlags;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// The locks that we hold, so that a child can be given one.
+#[derive(Default)]
+pub(super) struct Locks {
+    held: Mutex<BTreeMap<String, Weak<File>>>,
+}
+
+impl Locks {
+    /// A second descriptor of a lock that we hold, one that children inherit. Whoever gets it starts one child and drops it.
+    pub(super) fn inheritable(&self, name: &str) -> io::Result<OwnedFd> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = held.get(name).and_then(Weak::upgrade);
+        let file = file.ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("the lock {name} is not ours to hand on")))?;
+        // dup(2), unlike F_DUPFD_CLOEXEC and everything in std: the copy survives exec, which is the point.
+        Ok(rustix::io::dup(&file)?)
+    }
+
+    fn remember(&self, name: &str, file: &Arc<File>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, file| file.strong_count() > 0);
+        held.insert(name.to_string(), Arc::downgrade(file));
+    }
+}
+
+/// A lock, held by keeping its file open.
+struct Lock {
+    _file: Arc<File>,
+}
+
+impl Held for Lock {}
+
+/// Between two tries for a lock.
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// Takes a lock without waiting for its holder.
+pub(super) fn take(real: &Real, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError> {
+    let place = Place::made(real, &files::run_path(&file_name(name)?))?;
+    let mut file = place.open(OFlags::RDWR | OFlags::CREATE)?;
+    // Who only asks ([`holder`]) has it for an instant; so one refusal says nothing.
+    let until = now() + real.patience.lock;
+    while !had(file.try_lock_exclusive())? {
+        if now() >= until {
+            return Err(LockError::Held(sentence(&mut file)));
+        }
+        real.signals.wait(BETWEEN);
+    }
+    // The lock is what counts; a full disk only costs whoever finds it taken the reason why.
+    let purpose: String = purpose.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let since = humantime::format_rfc3339_seconds(real.now());
+    let _ = file.set_len(0);
+    let _ = file.write_all(format!("pid {} {purpose} since {since}\n", process::id()).as_bytes());
+    let file = Arc::new(file);
+    real.locks.remember(name, &file);
+    Ok(Box::new(Lock { _file: file }))
+}
+
+/// Who holds a lock. A file that nobody holds says nothing, whatever is written in it. A file that cannot be asked counts as
+/// held: unknown is not safe.
+pub(super) fn holder(real: &Real, name: &str) -> Option<String> {
+    let asked = file_name(name).and_then(|name| {
+        let mut file = match Place::new(real, &files::run_path(&name)).and_then(|place| place.open(OFlags::RDONLY)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        // Shared, so that two who ask do not see each other; closed at once, and with it released.
+        Ok(if had(FileExt::try_lock_shared(&file))? { None } else { Some(sentence(&mut file)) })
+    });
+    asked.unwrap_or_else(|why| Some(format!("somebody, perhaps: the lock file cannot be asked ({why})")))
+}
+
+fn file_name(name: &str) -> io::Result<String> {
+    Ok(format!("{}.lock", files::plain_name(name)?))
+}
+
+/// Whether we have it now; an error is neither.
+fn had(tried: io::Result<()>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(e) if e.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Who holds it, in words, from what that one wrote into the file: `pid PID PURPOSE since TIME`.
+fn sentence(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.take(4096).read_to_string(&mut text);
+    match read.ok().and_then(|_| holder_of(&text)) {
+        Some((pid, purpose, since)) if alive(pid) => format!("{purpose} (pid {pid}, since {since})"),
+        Some((pid, purpose, _)) => format!("{purpose} (pid {pid}, gone); a program it started still runs"),
+        None => "somebody who has not written who it is".to_string(),
+    }
+}
+
+fn holder_of(text: &str) -> Option<(u32, &str, &str)> {
+    let (pid, rest) = text.trim_end().strip_prefix("pid ")?.split_once(' ')?;
+    let (purpose, since) = rest.rsplit_once(" since ")?;
+    Some((pid.parse().ok()?, purpose, since))
+}
+
+/// A zombie is dead: it holds nothing any more, only nobody has asked how it ended.
+fn alive(pid: u32) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    // proc(5): `pid (comm) state …`
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_holder_wrote_is_read_back() {
+        assert_eq!(
+            holder_of("pid 12 xen-migrate migrate web since 2026-01-01T00:00:00Z\n"),
+            Some((12, "xen-migrate migrate web", "2026-01-01T00:00:00Z"))
+        );
+        for bad in ["", "pid", "pid 12", "pid x migrate since now", "12 migrate since now"] {
+            assert_eq!(holder_of(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The world itself: programs are run, files are written, signals are heard.
+//!
+//! [`Real`] only puts the parts together:
+//! `run` starts programs and hears them out, `watch` follows a long one and its `transport`, `lock` is flock(2), `files` reads and replaces,
+//! `signals` waits.
+//!
+//! Programs are started by one thread at a time (see `run::spawn`); nothing here needs a second `Real` in the same process,
+//! and nothing breaks when there is one.
+
+mod files;
+mod lock;
+mod run;
+mod signals;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod watch;
+
+use super::{Call, CallError, Flow, Held, LockError, Nap, Output, Sign, To, World};
+use signals::Signals;
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The host we are on.
+pub struct Real {
+    /// Where programs are searched, in this order, before `/usr/local/sbin`, `/usr/sbin` and `/sbin`. It is also the PATH that
+    /// they get. [`Real::new`] takes it from the environment; a test puts its own programs here instead.
+    pub path: OsString,
+    /// The name in front of the lines in the system's log.
+    pub tag: String,
+    /// How long things may take that have no limit of their own.
+    patience: Patience,
+    /// Put in front of every path, when there is one.
+    root: Option<PathBuf>,
+    signals: Signals,
+    locks: lock::Locks,
+    born: Instant,
+}
+
+impl Real {
+    /// The world below a root folder, or the world. From now on SIGINT and SIGTERM no longer end this process but are told by
+    /// [`World::stopping`]; SIGPIPE is ignored as in every Rust program (children get the default back).
+    pub fn new(root: Option<PathBuf>) -> Real {
+        Real {
+            path: env::var_os("PATH").unwrap_or_default(),
+            tag: "xen-migrate".to_string(),
+            patience: Patience::default(),
+            root,
+            signals: Signals::new(),
+            locks: lock::Locks::default(),
+            born: now(),
+        }
+    }
+
+    /// Where an absolute path of the design really is.
+    fn at(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_path_buf(),
+        }
+    }
+
+    /// Hands a line to the system's log, the way syslog(3) does, without its time (the log's own clock is as good). No log, no
+    /// line: nobody should fail because nobody listens.
+    fn log(&self, line: &str) {
+        // <30> is facility daemon (3), severity info (6). Control characters would let a peer's words forge another line.
+        let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text = format!("<30>{}[{}]: {line}", self.tag, process::id());
+        if let Ok(socket) = UnixDatagram::unbound() {
+            // A log whose queue is full makes us wait otherwise, in the middle of a migration.
+            let _ = socket.set_nonblocking(true);
+            let _ = socket.send_to(text.as_bytes(), self.at(Path::new("/dev/log")));
+        }
+    }
+}
+
+impl World for Real {
+    #[expect(clippy::disallowed_methods, reason = "one of the two places that wait")]
+    fn rest(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn told(&self, path: &str) -> String {
+        self.at(Path::new(path)).to_string_lossy().into_owned()
+    }
+
+    fn run(&self, call: &Call) -> Result<Output, CallError> {
+        run::run(self, call)
+    }
+
+    fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
+        watch::watch(self, call, seen)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the wall clock of the World")]
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn clock(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    fn nap(&self, time: Duration) -> Nap {
+        // Some clocks end; nobody sleeps for longer than a year.
+        let until = now() + time.min(Duration::from_secs(365 * 86_400));
+        loop {
+            if self.stopping() {
+                return Nap::Stopped;
+            }
+            let left = until.saturating_duration_since(now());
+            if left.is_zero() {
+                return Nap::Over;
+            }
+            self.signals.wait(left);
+        }
+    }
+
+    fn roll(&self, below: u64) -> u64 {
+        if below == 0 { 0 } else { rand::random_range(0..below) }
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        files::read(&self.at(path), path.starts_with("/proc"))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        files::list(&self.at(folder))
+    }
+
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        files::replace(&files::Place::made(self, path)?, text)
+    }
+
+    fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError> {
+        lock::take(self, name, purpose)
+    }
+
+    fn lock_holder(&self, name: &str) -> Option<String> {
+        lock::holder(self, name)
+    }
+
+    fn stopping(&self) -> bool {
+        self.signals.stopping()
+    }
+
+    fn say(&self, to: To, line: &str) {
+        // Nobody reads it any more (EPIPE), or it cannot be kept (ENOSPC): what we are doing matters more than telling it.
+        match to {
+            To::Out => drop(tell(io::stdout().lock(), line)),
+            To::Err => drop(tell(io::stderr().lock(), line)),
+            To::Log => self.log(line),
+        }
+    }
+}
+
+/// How long things may take that have no limit of their own. Tests are less patient.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// From SIGTERM to SIGKILL for a program that broke its limit.
+    term: Duration,
+    /// From SIGKILL to giving it up: it sits in the kernel (state D) and nothing helps.
+    kill: Duration,
+    /// From the end of a program to the end of its output, which a child of its own may keep open (xl's monitor of a domU).
+    late_output: Duration,
+    /// Between two ticks of a watched program.
+    tick: Duration,
+    /// What a watched program gets to end by itself when its transport is gone: xl resumes the domU, and tells.
+    resume: Duration,
+    /// From SIGTERM to SIGKILL for a watched program.
+    watched_term: Duration,
+    /// How long a lock is tried for before it counts as taken.
+    lock: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            term: Duration::from_secs(2),
+            kill: Duration::from_secs(5),
+            late_output: Duration::from_secs(1),
+            tick: Duration::from_secs(1),
+            resume: Duration::from_secs(20),
+            watched_term: Duration::from_secs(10),
+            lock: Duration::from_millis(200),
+        }
+    }
+}
+
+/// One line, written at once so that two writers do not mix theirs.
+fn tell(mut to: impl Write, line: &str) -> io::Result<()> {
+    to.write_all(format!("{line}\n").as_bytes())?;
+    to.flush()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the steady clock of the World")]
+fn now() -> Instant {
+    Instant::now()
+}

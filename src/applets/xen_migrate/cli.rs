@@ -1,0 +1,186 @@
+//! The command line of xen-migrate.
+
+use crate::core::migrate::check::Check;
+use crate::core::names::{DomuName, HostName};
+use crate::core::xen::Toolstack;
+use clap::{Args, Parser, Subcommand};
+
+/// Moves a domU from this Dom0 to its partner and brings it back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xen-migrate",
+    version,
+    about = "Moves a domU from this Dom0 to its partner, remembers where it went, and brings it back",
+    after_help = EXAMPLES,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// A folder in front of every path (also: XEN_DRBD_ROOT)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<String>,
+    /// Folders where the tools are looked for first, with colons between them
+    #[arg(long, global = true, value_name = "DIRS", hide_short_help = true)]
+    pub path: Option<String>,
+    /// Use this toolstack instead of the one that answers
+    #[arg(long, global = true, value_name = "xl|xm", value_parser = toolstack)]
+    pub toolstack: Option<Toolstack>,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  xen-migrate status ALL             where every domU of the table is
+  xen-migrate migrate web            to its partner in /etc/xen/migrate-tab.txt
+  xen-migrate migrate web --dry-run  the plan, and nothing else
+  xen-migrate reverse web            its host sends it back
+  xen-migrate recover                settle what an interrupted migration left
+  xen-migrate ping dom0-beta         does the dedicated key work?
+  xen-migrate setup dom0-beta        make the key, show the line for the peer
+
+Exit codes:
+  0 done, or already so      3 refused: not safe, nothing touched
+  1 failed, what moved is said   4 a host could not be reached, nothing touched
+  2 usage, or a fault in a file  5 undecided: look at both ends, commands are given
+                             6 of several, some did not succeed";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Where each domU is, its state, its DRBD disks and both their roles, since when
+    #[command(after_help = "Examples:\n  xen-migrate status\n  xen-migrate status web mail --json")]
+    Status {
+        /// ALL (the default), or the domUs to show
+        #[arg(value_name = "ALL|DOMU")]
+        domus: Vec<String>,
+        /// The same facts for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move a domU to its partner in migrate-tab.txt, with that row's options
+    #[command(
+        after_help = "Examples:\n  xen-migrate migrate web\n  xen-migrate migrate web --dry-run\n  xen-migrate migrate web --despite config"
+    )]
+    Migrate {
+        /// The domU
+        #[arg(value_parser = domu)]
+        domu: DomuName,
+        /// How
+        #[command(flatten)]
+        how: How,
+    },
+    /// Bring a domU back: its host is asked over ssh to send it here
+    #[command(after_help = "Examples:\n  xen-migrate reverse web")]
+    Reverse {
+        /// The domU
+        #[arg(value_parser = domu)]
+        domu: DomuName,
+    },
+    /// Settle what an interrupted migration left, by looking at both ends
+    #[command(after_help = "Examples:\n  xen-migrate recover\n  xen-migrate recover web")]
+    Recover {
+        /// The domU; without one, every domU that the record or a leftover copy names
+        #[arg(value_parser = domu)]
+        domu: Option<DomuName>,
+    },
+    /// Ask a peer for a sign of life through the dedicated key
+    #[command(after_help = "Examples:\n  xen-migrate ping dom0-beta")]
+    Ping {
+        /// The Dom0
+        #[arg(value_parser = host)]
+        host: HostName,
+    },
+    /// What the dedicated key may run: answers xen-migrate on another Dom0
+    #[command(
+        after_help = "In authorized_keys:\n  from=\"192.0.2.1\",restrict,command=\"/usr/local/bin/xen-migrate migrate2\" ssh-ed25519 …"
+    )]
+    Migrate2(Migrate2),
+    /// Make the dedicated key, show (or put) the line for authorized_keys on the peer, then ping it
+    #[command(after_help = "Examples:\n  xen-migrate setup dom0-beta\n  xen-migrate setup dom0-beta --install")]
+    Setup(Setup),
+}
+
+/// How a migration is made.
+#[derive(Debug, Clone, Default, Args)]
+pub struct How {
+    /// Show the plan and every check; touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Go on although this check objects (versions, memory, config, bridges, disks); may be repeated
+    #[arg(long, value_name = "CHECK", value_parser = check)]
+    pub despite: Vec<Check>,
+}
+
+/// The forced command's own arguments, as they stand in authorized_keys.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Migrate2 {
+    /// The Dom0 that this key belongs to; without it, the name it gives must have the address it comes from
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub peer: Option<HostName>,
+}
+
+/// The arguments of `setup`.
+#[derive(Debug, Clone, Args)]
+pub struct Setup {
+    /// The peer
+    #[arg(value_parser = host)]
+    pub host: HostName,
+    /// Put the line into authorized_keys on the peer, over root's own ssh
+    #[arg(long)]
+    pub install: bool,
+    /// The address that the peer sees us come from, where it cannot be found out
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub from: Option<String>,
+    /// The kind of key, for peers too old for ed25519
+    #[arg(long, value_name = "ed25519|rsa", default_value = "ed25519", value_parser = ["ed25519", "rsa"])]
+    pub key_type: String,
+}
+
+fn domu(word: &str) -> Result<DomuName, String> {
+    word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
+}
+
+fn host(word: &str) -> Result<HostName, String> {
+    word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
+}
+
+fn check(word: &str) -> Result<Check, String> {
+    word.parse()
+}
+
+fn address(word: &str) -> Result<String, String> {
+    word.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| "an IP address is expected".to_string())
+}
+
+fn toolstack(word: &str) -> Result<Toolstack, String> {
+    match word {
+        "xl" => Ok(Toolstack::Xl),
+        "xm" => Ok(Toolstack::Xm),
+        _ => Err("xl or xm is expected".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn names_are_checked_at_the_door() {
+        for args in [
+            ["xen-migrate", "migrate", "a;b"],
+            ["xen-migrate", "migrate", "ALL"],
+            ["xen-migrate", "ping", "-oProxyCommand=id"],
+            ["xen-migrate", "reverse", "1000"],
+        ] {
+            assert!(Cli::try_parse_from(args).is_err(), "{args:?}");
+        }
+        assert!(Cli::try_parse_from(["xen-migrate", "migrate", "web", "--despite", "drbd"]).is_err());
+    }
+}

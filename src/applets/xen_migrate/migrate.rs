@@ -1,0 +1,293 @@
+//! `xen-migrate migrate DOMU`: to its partner, and not back unless it must be.
+
+use super::cli::How;
+use super::drive::{self, Drive};
+use super::{Ended, Setting};
+use crate::adapters::look;
+use crate::adapters::xen::{self, MigrateWords, Milestone};
+use crate::adapters::{Ended as End_, Flow, Sign, To, ssh};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::facts::End;
+use crate::core::migrate::Trip;
+use crate::core::migrate::check::{self, Objection};
+use crate::core::migrate::prepare;
+use crate::core::migrate::settle::Ending;
+use crate::core::names::{DomuName, HostName};
+use crate::core::options::{self, Checked};
+use crate::core::record::{Moment, State};
+use crate::core::request;
+use crate::core::step::Deed;
+use crate::core::table;
+use crate::core::xen::Toolstack;
+use std::time::Duration;
+
+/// `xl migrate` hangs when the target dies (recorded.md 9), and a large guest takes long: so it is ended for want of progress, not for time.
+const STALLED: Duration = Duration::from_secs(120);
+
+/// The verb.
+pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
+    let ground = drive::ground(setting)?;
+    tell_faults(setting, &ground);
+    let Some(entry) = ground.table.table.entry(domu) else {
+        return Err(not_in_table(&ground, domu));
+    };
+    let to = entry.hosts[0].clone();
+    let words = entry.options.clone();
+    let checked = options::check(ground.toolstack, &words)
+        .map_err(|bad| Stop::new(Exit::Usage, format!("{}:{}: {bad}", table::PATH, entry.line)))?;
+    let others = entry.hosts[1..].to_vec();
+    send(setting, domu, &to, &others, &checked, how)
+}
+
+/// Sends the domU to a host: what `migrate` does for the table's partner and `migrate2` for the peer that asks.
+///
+/// `others` are further partners; the domU may be on one of them already.
+pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[HostName], options: &Checked, how: &How) -> Ended {
+    let us = crate::adapters::here::host(setting.world)?;
+    let purpose = format!("xen-migrate migrate {domu} to {to}");
+    let mut drive = Drive::start(setting, &us, domu, &purpose)?;
+    drive.face(to);
+    let here = drive.look_here()?;
+    let there = match drive.look_there() {
+        None => None,
+        Some(Ok(end)) => Some(end),
+        Some(Err(error)) => return Err(error.into()),
+    };
+    if let Some(exit) = already_there(setting, &here, there.as_ref(), to, others) {
+        return Ok(exit);
+    }
+
+    let trip = trip(setting, &here, to, options);
+    let objections = check::objections(&here, there.as_ref(), &trip, &how.despite);
+    let plan = prepare::plan(&here, there.as_ref(), &trip);
+    if how.dry_run {
+        show_plan(setting, &here, there.as_ref(), &trip, &plan);
+    }
+    if !objections.is_empty() {
+        return Err(refusal(domu, to, &objections));
+    }
+    if there.is_none() {
+        drive.tell(&format!("note: {}", check::unchecked(&trip)));
+    }
+    if how.dry_run {
+        setting.world.say(To::Out, "Nothing was touched (--dry-run); without it, this would begin.");
+        return Ok(Exit::Done);
+    }
+    if setting.world.stopping() {
+        return Err(Stop::new(Exit::Failed, "stopped before anything was touched"));
+    }
+
+    drive.tell(&format!("{domu}: {us} -> {to}"));
+    let flight = fly(setting, &mut drive, &here, &trip, options, &plan);
+    let reported = flight.as_ref().is_ok_and(|words| words.successful);
+    let outcome = drive.settle(&trip, reported)?;
+    if let Err(why) = &flight {
+        drive.tell(&format!("the migration failed: {why}"));
+    }
+    let exit = drive::report(setting, domu, &us, &trip, &outcome);
+    Ok(match outcome.0.ending {
+        // It was to go, and is still here.
+        Ending::Stayed(_) => exit.max(Exit::Failed),
+        _ => exit,
+    })
+}
+
+/// Does the plan: all its steps up to the migration, then the migration. The error is why it did not go well; where the domU is now only
+/// a look can tell.
+fn fly(
+    setting: Setting<'_>,
+    drive: &mut Drive<'_>,
+    here: &End,
+    trip: &Trip,
+    options: &Checked,
+    plan: &[crate::core::step::Step],
+) -> Result<MigrateWords, String> {
+    let before: Vec<_> = plan.iter().filter(|s| s.deed != Deed::Send).cloned().collect();
+    drive.walk(trip, &before)?;
+    if setting.world.stopping() {
+        return Err("stopped before the migration began".to_string());
+    }
+    if let Some(step) = plan.iter().find(|s| s.deed == Deed::Send) {
+        drive.tell(&drive::line(step, &drive.us, &trip.to));
+    }
+    migrate_now(setting, here, trip, options, drive.sees_peer())
+}
+
+/// `xl migrate` or `xm migrate`, watched.
+fn migrate_now(setting: Setting<'_>, here: &End, trip: &Trip, options: &Checked, with_key: bool) -> Result<MigrateWords, String> {
+    let world = setting.world;
+    let domu = &here.domu;
+    let transport = (with_key && here.toolstack == Toolstack::Xl && !options.own_transport).then(|| {
+        // xl appends the host and its own words: `… receive DOMU` `HOST` `xl migrate-receive`.
+        let mut words = ssh::words(world, &here.host, &trip.to);
+        words.extend(request::receive_words_before_the_host(&here.host, domu));
+        xen::argv::transport(words.iter().map(String::as_str))
+    });
+    let order =
+        xen::argv::Migration { words: &options.words, transport: transport.as_deref(), verbose: false, domu, host: &trip.to };
+    let mut call = xen::argv::migrate(here.toolstack, &order);
+    call.quiet_limit = Some(STALLED);
+    call.keeps_lock = Some(look::lock_name(domu));
+    call.log = Some(format!("/run/xen-migrate/{domu}.log"));
+
+    let mut story = Story::new(setting, here);
+    let output = world.watch(&call, &mut |sign| story.heard(sign));
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return Err(error.to_string()),
+    };
+    let words = xen::read_log(&output.stderr);
+    if output.ended == End_::Exit(0) {
+        return Ok(words);
+    }
+    if words.successful {
+        return Ok(words);
+    }
+    let mut why = xen::why(&output.stderr).unwrap_or_else(|| "it gives no reason".to_string());
+    if story.stopped {
+        why = format!("stopped as asked; {why}");
+    }
+    Err(format!("{} migrate ended with {}: {why}\n  its words are in /run/xen-migrate/{domu}.log", here.toolstack, output.ended))
+}
+
+/// What is told while the memory goes over, and when it is stopped.
+struct Story<'a> {
+    setting: Setting<'a>,
+    domu: DomuName,
+    memory: u64,
+    tenths: u64,
+    since: Duration,
+    /// From here on it is safer to go on than to go back.
+    past_return: bool,
+    stopped: bool,
+}
+
+impl<'a> Story<'a> {
+    fn new(setting: Setting<'a>, here: &End) -> Self {
+        let memory = here.running().map_or(0, |c| c.domain.memory) << 20;
+        let since = setting.world.clock();
+        Story { setting, domu: here.domu.clone(), memory, tenths: 0, since, past_return: false, stopped: false }
+    }
+
+    fn heard(&mut self, sign: Sign<'_>) -> Flow {
+        match sign {
+            Sign::Line(line) => {
+                if matches!(xen::milestone(line), Some(Milestone::Acknowledged | Milestone::GoGiven)) {
+                    self.past_return = true;
+                }
+            }
+            Sign::Sent(bytes) => self.progress(bytes),
+            Sign::Tick => {}
+        }
+        if self.setting.world.stopping() && !self.past_return {
+            if !self.stopped {
+                self.setting.world.say(To::Err, &format!("  stopping: {} stays here", self.domu));
+            }
+            self.stopped = true;
+            return Flow::Stop;
+        }
+        Flow::On
+    }
+
+    /// A line for each tenth of the memory. Pages that the guest dirties go over again, so there may be more than all of it.
+    fn progress(&mut self, bytes: u64) {
+        if self.memory == 0 {
+            return;
+        }
+        let tenths = (bytes * 10 / self.memory).min(10);
+        if tenths > self.tenths {
+            self.tenths = tenths;
+            let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64().max(0.001);
+            let rate = bytes as f64 / seconds;
+            let left = (self.memory.saturating_sub(bytes) as f64 / rate.max(1.0)).ceil();
+            let text = format!(
+                "  {}: {} % of {} MiB, {:.0} MiB/s, about {left:.0} s left",
+                self.domu,
+                tenths * 10,
+                self.memory >> 20,
+                rate / 1_048_576.0
+            );
+            self.setting.world.say(To::Err, &text);
+        }
+    }
+}
+
+/// It runs there and not here: nothing to do.
+fn already_there(setting: Setting<'_>, here: &End, there: Option<&End>, to: &HostName, others: &[HostName]) -> Option<Exit> {
+    let domu = &here.domu;
+    let in_flight = |end: &End| end.row.as_ref().is_some_and(|r| r.state.in_flight());
+    if !here.copies.is_empty() || in_flight(here) {
+        return None;
+    }
+    if let Some(there) = there.filter(|t| t.running().is_some() && !in_flight(t)) {
+        setting.world.say(To::Out, &format!("{domu} runs on {} already.", there.host));
+        return Some(Exit::Done);
+    }
+    let row = here.row.as_ref().filter(|r| r.state == State::Away)?;
+    if row.host.same_host(to) || !others.iter().any(|o| o.same_host(&row.host)) {
+        return None;
+    }
+    setting.world.say(To::Out, &format!("{domu} is away on {} already, since {}.", row.host, row.since));
+    Some(Exit::Done)
+}
+
+fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> Trip {
+    let visit = here.row.as_ref().filter(|r| r.state == State::Visiting);
+    Trip {
+        to: to.clone(),
+        leave_paused: options.leave_paused,
+        home: visit.map(|r| r.home.clone().unwrap_or_else(|| r.host.clone())),
+        from: visit.map(|r| r.host.clone()),
+        now: Moment::from(setting.world.now()),
+    }
+}
+
+/// The objections as a person reads them.
+fn refusal(domu: &DomuName, to: &HostName, objections: &[Objection]) -> Stop {
+    let mut text = format!("{domu} is not migrated to {to}; nothing was touched:");
+    for o in objections {
+        text += &format!("\n  {}: {}\n      expected: {}\n      try: {}", o.check, o.seen, o.wanted, o.advice);
+    }
+    Stop::new(Exit::Refused, text)
+}
+
+fn show_plan(setting: Setting<'_>, here: &End, there: Option<&End>, trip: &Trip, plan: &[crate::core::step::Step]) {
+    let say = |text: &str| setting.world.say(To::Out, text);
+    say(&format!("Seen on {}: {}", here.host, here.copies_in_words()));
+    here.replicas.iter().for_each(|r| say(&format!("  {}", r.in_words())));
+    if let Some(there) = there {
+        say(&format!("Seen on {}: {}; {} MiB free", there.host, there.copies_in_words(), there.free_memory));
+        there.replicas.iter().for_each(|r| say(&format!("  {}", r.in_words())));
+    }
+    say("The plan:");
+    plan.iter().for_each(|step| say(&drive::line(step, &here.host, &trip.to)));
+    say("  then both ends are looked at, the roles and options put back, and the record says where it is");
+}
+
+/// Faults of the table are told whenever it is used; they concern other rows.
+pub fn tell_faults(setting: Setting<'_>, ground: &look::Ground) {
+    ground.table.faults().iter().for_each(|f| setting.world.say(To::Err, f));
+}
+
+fn not_in_table(ground: &look::Ground, domu: &DomuName) -> Stop {
+    if let Some(line) = ground.table.table.faulty_line(domu) {
+        return Stop::new(
+            Exit::Usage,
+            format!("{}:{line}: the row of {domu} has a fault (see above); it is not acted on", table::PATH),
+        );
+    }
+    if let Some(row) = ground.record.row(domu).filter(|r| r.state == State::Visiting) {
+        let home = row.home.as_ref().unwrap_or(&row.host);
+        let text = format!(
+            "{domu} is visiting here and its home is {home}; it has no row in {}\n  on {home}: xen-migrate reverse {domu}",
+            table::PATH
+        );
+        return Stop::new(Exit::Usage, text);
+    }
+    let text = if ground.table.missing {
+        format!("there is no {}\n  write it, one row for each domU:  {domu}  PARTNER-DOM0  --live", table::PATH)
+    } else {
+        format!("{domu} has no row in {}\n  add one:  {domu}  PARTNER-DOM0  --live", table::PATH)
+    };
+    Stop::new(Exit::Usage, text)
+}

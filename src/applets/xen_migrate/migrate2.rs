@@ -1,0 +1,291 @@
+//! `migrate2`: what the dedicated key may run.
+//!
+//! The request comes in `SSH_ORIGINAL_COMMAND`, is parsed strictly ([`crate::core::request`]), and is answered by one line of JSON on
+//! standard output; what a person is to read goes to standard error, which ssh carries over. Who asks is known by the key
+//! (`--peer` in the `command=` line, as `setup` writes it) or, with the article's plain line, by the address it comes from.
+
+use super::cli::{How, Migrate2};
+use super::{Setting, migrate, recover};
+use crate::adapters::deeds::{self, Cause};
+use crate::adapters::look;
+use crate::adapters::peer::Answer;
+use crate::adapters::{Call, CallError, Ended, Flow, Held, Input, LockError, Nap, Output, Sign, To, World, here, store};
+use crate::core::facts::End;
+use crate::core::migrate::permit::permit;
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::options;
+use crate::core::record::State;
+use crate::core::request::{self, BadRequest, Wish};
+use crate::core::step::Deed;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Answers one request. Returns the exit code.
+pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
+    let world = setting.world;
+    let asked = setting.around.ssh_original_command.as_deref();
+    let request = match request::parse(asked) {
+        Ok(request) => request,
+        Err(bad) => {
+            world.say(To::Log, &format!("migrate2: refused: {bad} (from {})", address(setting).unwrap_or_default()));
+            return refuse(world, &bad.to_string(), bad != BadRequest::Missing);
+        }
+    };
+    let quiet = Quiet(world);
+    let setting = Setting { world: &quiet, ..setting };
+    let peer = match identify(setting, args, request.from.as_ref()) {
+        Ok(peer) => peer,
+        Err(why) => {
+            world.say(To::Log, &format!("migrate2: refused: {why}"));
+            return refuse(world, &why, true);
+        }
+    };
+    let who = peer.as_ref().map_or("?".to_string(), HostName::to_string);
+    world.say(To::Log, &format!("migrate2: {who} asks: {request}"));
+
+    let answer = match (request.wish, peer) {
+        (Wish::Receive { what, words }, peer) => return receive(setting, peer, what, &words),
+        (_, None) => Err("the request does not say who asks".to_string()),
+        (Wish::Ping, Some(peer)) => pong(setting, peer),
+        (Wish::Look { domu, resources }, Some(_)) => look_at(setting, &domu, &resources).map(|end| Answer::Look(Box::new(end))),
+        (Wish::Do { domu, deeds }, Some(peer)) => act(setting, &peer, &domu, &deeds),
+        (Wish::Send { domu, options }, Some(peer)) => send(setting, &peer, &domu, &options),
+        (Wish::Settle { domu }, Some(peer)) => settle(setting, &peer, &domu),
+    };
+    match answer {
+        Ok(answer) => {
+            world.say(To::Out, &answer.line());
+            match answer {
+                Answer::Ended(code) => code,
+                _ => 0,
+            }
+        }
+        Err(why) => {
+            world.say(To::Log, &format!("migrate2: refused {who}: {why}"));
+            refuse(world, &why, true)
+        }
+    }
+}
+
+fn refuse(world: &dyn World, why: &str, answer: bool) -> i32 {
+    world.say(To::Err, &format!("xen-migrate migrate2: refused: {why}"));
+    if answer {
+        world.say(To::Out, &Answer::Refused(why.to_string()).line());
+    }
+    3
+}
+
+/// Where the client is, by sshd's account.
+fn address(setting: Setting<'_>) -> Option<String> {
+    let connection = setting.around.ssh_connection.as_deref()?;
+    let address = connection.split(' ').next()?;
+    // An IPv6 link-local address has a scope behind it.
+    let address = address.split('%').next()?;
+    address.parse::<std::net::IpAddr>().ok().map(|a| a.to_string())
+}
+
+/// Who asks. `None` only for a plain `xl migrate`, which does not say.
+fn identify(setting: Setting<'_>, args: &Migrate2, from: Option<&HostName>) -> Result<Option<HostName>, String> {
+    match (&args.peer, from) {
+        (Some(bound), Some(from)) if !bound.same_host(from) => {
+            Err(format!("this key belongs to {bound} (--peer in authorized_keys), and {from} uses it"))
+        }
+        (Some(bound), _) => Ok(Some(bound.clone())),
+        (None, None) => Ok(None),
+        (None, Some(from)) => {
+            let address = address(setting).ok_or("sshd does not say where the request comes from (SSH_CONNECTION)")?;
+            let known = setting.world.run(&Call::new("getent", ["ahosts", from.as_str()]).within(Duration::from_secs(10)));
+            let known = match known {
+                Ok(output) if output.ok() => output.stdout,
+                Ok(_) => return Err(format!("{from} has no address here (getent ahosts {from}), so it cannot be told who asks")),
+                Err(error) => return Err(error.to_string()),
+            };
+            let is = |line: &str| {
+                let first = line.split_whitespace().next().unwrap_or("");
+                first.split('%').next() == Some(address.as_str())
+            };
+            if known.lines().any(is) {
+                return Ok(Some(from.clone()));
+            }
+            Err(format!(
+                "the request comes from {address}, which is not an address of {from} (getent ahosts {from}); \
+                 write `migrate2 --peer {from}` into the command= of its key"
+            ))
+        }
+    }
+}
+
+fn pong(setting: Setting<'_>, peer: HostName) -> Result<Answer, String> {
+    let host = here::host(setting.world).map_err(|e| e.to_string())?;
+    let fqdn = here::fqdn(setting.world, &host);
+    Ok(Answer::Pong { fqdn, host, version: env!("CARGO_PKG_VERSION").to_string(), you: peer })
+}
+
+fn look_at(setting: Setting<'_>, domu: &DomuName, resources: &[ResourceName]) -> Result<End, String> {
+    let ground = look::ground(setting.world, setting.toolstack).map_err(|e| e.to_string())?;
+    ground.end(setting.world, domu, resources, false).map_err(|e| e.to_string())
+}
+
+/// Deeds of a migration that the peer drives: each is checked against what is here before it is done.
+fn act(setting: Setting<'_>, peer: &HostName, domu: &DomuName, deeds: &[Deed]) -> Result<Answer, String> {
+    let world = setting.world;
+    let known: Vec<ResourceName> = deeds
+        .iter()
+        .flat_map(|deed| match deed {
+            Deed::Expect { open, .. } => open.clone(),
+            Deed::Open(r) | Deed::Close(r) | Deed::Promote(r) | Deed::Demote(r) => vec![r.clone()],
+            _ => vec![],
+        })
+        .collect();
+    let cause = Cause { domu: domu.clone(), peer: peer.clone(), toolstack: setting.toolstack };
+    let mut done = Vec::new();
+    for deed in deeds {
+        // What one deed changed, the next is judged by.
+        let end = look_at(setting, domu, &known)?;
+        let failed = match permit(deed, &end, peer) {
+            Ok(()) => deeds::act(world, &cause, deed).err().map(|e| e.to_string()),
+            Err(why) if done.is_empty() => return Err(why),
+            Err(why) => Some(why),
+        };
+        if let Some(why) = failed {
+            world.say(To::Log, &format!("migrate2: {domu}, for {peer}: {deed}: {why}"));
+            return Ok(Answer::Done { done, failed: Some(format!("{deed}: {why}")) });
+        }
+        world.say(To::Log, &format!("migrate2: {domu}, for {peer}: {deed}"));
+        done.extend(deed.word());
+    }
+    Ok(Answer::Done { done, failed: None })
+}
+
+/// The peer wants a domU back, or its own: one that came from it, or that the table here lists for it.
+fn send(setting: Setting<'_>, peer: &HostName, domu: &DomuName, words: &[String]) -> Result<Answer, String> {
+    let ground = look::ground(setting.world, setting.toolstack).map_err(|e| e.to_string())?;
+    let row = ground.record.row(domu);
+    let came_from_it = row.is_some_and(|r| {
+        r.state == State::Visiting && (r.host.same_host(peer) || r.home.as_ref().is_some_and(|h| h.same_host(peer)))
+    });
+    let listed = ground.table.table.entry(domu).is_some_and(|e| e.hosts.iter().any(|h| h.same_host(peer)));
+    if !came_from_it && !listed {
+        return Err(format!("{domu} did not come from {peer}, and the table here does not list it for {peer}"));
+    }
+    let options = options::check_from_peer(ground.toolstack, words).map_err(|bad| bad.to_string())?;
+    let ended = migrate::send(setting, domu, peer, &[], &options, &How::default());
+    Ok(ended_as(setting, ended))
+}
+
+/// The peer knows of a migration that was begun here and has not ended.
+fn settle(setting: Setting<'_>, peer: &HostName, domu: &DomuName) -> Result<Answer, String> {
+    let record = store::record(setting.world).map_err(|e| e.to_string())?;
+    match record.row(domu) {
+        Some(row) if row.host.same_host(peer) => Ok(ended_as(setting, recover::one(setting, domu))),
+        Some(row) => Err(format!("{domu} is {} {} here, which is no affair of {peer}", row.state, row.host)),
+        None => Err(format!("nothing is recorded of {domu} here")),
+    }
+}
+
+fn ended_as(setting: Setting<'_>, ended: super::Ended) -> Answer {
+    Answer::Ended(match ended {
+        Ok(exit) => exit.code(),
+        Err(stop) => {
+            setting.world.say(To::Err, &stop.text);
+            stop.exit.code()
+        }
+    })
+}
+
+/// The receiving end of `xl migrate`: the streams are handed on to `xl`, and as long as it lives everybody can see that it is at work.
+fn receive(setting: Setting<'_>, peer: Option<HostName>, what: Option<(DomuName, HostName)>, words: &[String]) -> i32 {
+    let world = setting.world;
+    let refused = |why: String| {
+        world.say(To::Log, &format!("migrate2: receive refused: {why}"));
+        world.say(To::Err, &format!("xen-migrate migrate2: refused: {why}"));
+        3
+    };
+    let mut held: Option<Box<dyn Held>> = None;
+    if let Some((domu, host)) = what {
+        let Some(peer) = peer else { return refused("the request does not say who sends".to_string()) };
+        let us = match here::host(world) {
+            Ok(us) => us,
+            Err(error) => return refused(error.to_string()),
+        };
+        let numeric = host.as_str().parse::<std::net::IpAddr>().is_ok();
+        if !numeric && !host.same_host(&us) && host.as_str() != here::fqdn(world, &us) {
+            return refused(format!("{domu} is meant for {host}, and this is {us}"));
+        }
+        let record = match store::record(world) {
+            Ok(record) => record,
+            Err(error) => return refused(error.to_string()),
+        };
+        match record.row(&domu) {
+            Some(row) if matches!(row.state, State::Arriving | State::Returning) && row.host.same_host(&peer) => {}
+            _ => return refused(format!("{domu} is not expected here from {peer}")),
+        }
+        match world.lock(&look::receive_lock_name(&domu), &format!("migrate2 receiving {domu} from {peer}")) {
+            Ok(lock) => held = Some(lock),
+            Err(LockError::Held(who)) => return refused(format!("{domu} is being received already: {who}")),
+            Err(LockError::Io(why)) => return refused(format!("the lock of {domu}: {why}")),
+        }
+    }
+    let mut call = Call::new("xl", words.iter().cloned());
+    call.stdin = Input::Inherited;
+    call.limit = None;
+    let ended = world.run(&call);
+    drop(held);
+    match ended {
+        Ok(Output { ended: Ended::Exit(code), .. }) => code,
+        Ok(Output { ended: Ended::Signal(signal), .. }) => 128 + signal,
+        Err(error) => refused(error.to_string()),
+    }
+}
+
+/// The world as an applet sees it on behalf of a peer: what it says goes to standard error, for standard output is the answer's.
+struct Quiet<'a>(&'a dyn World);
+
+impl World for Quiet<'_> {
+    fn say(&self, to: To, line: &str) {
+        self.0.say(if to == To::Log { To::Log } else { To::Err }, line);
+    }
+    fn run(&self, call: &Call) -> Result<Output, CallError> {
+        self.0.run(call)
+    }
+    fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
+        self.0.watch(call, seen)
+    }
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+    fn clock(&self) -> Duration {
+        self.0.clock()
+    }
+    fn nap(&self, time: Duration) -> Nap {
+        self.0.nap(time)
+    }
+    fn rest(&self, time: Duration) {
+        self.0.rest(time);
+    }
+    fn roll(&self, below: u64) -> u64 {
+        self.0.roll(below)
+    }
+    fn told(&self, path: &str) -> String {
+        self.0.told(path)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.read(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.0.list(folder)
+    }
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        self.0.replace(path, text)
+    }
+    fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError> {
+        self.0.lock(name, purpose)
+    }
+    fn lock_holder(&self, name: &str) -> Option<String> {
+        self.0.lock_holder(name)
+    }
+    fn stopping(&self) -> bool {
+        self.0.stopping()
+    }
+}

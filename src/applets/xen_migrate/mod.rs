@@ -1,0 +1,72 @@
+//! xen-migrate: one file a verb.
+//!
+//! [`drive`] is the hall: look at both ends, plan, record, act, look again, settle. `migrate`, `recover`, and through the peer
+//! `reverse`, all pass through it.
+
+pub mod cli;
+pub mod drive;
+pub mod migrate;
+pub mod migrate2;
+pub mod ping;
+pub mod recover;
+pub mod reverse;
+pub mod setup;
+pub mod status;
+
+use super::Surroundings;
+use super::exit::{Exit, Stop};
+use crate::adapters::{To, World};
+use crate::core::xen::Toolstack;
+use clap::Parser;
+use cli::{Cli, Verb};
+
+/// What every verb is given.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The world.
+    pub world: &'a dyn World,
+    /// The toolstack that was asked for.
+    pub toolstack: Option<Toolstack>,
+    /// The environment.
+    pub around: &'a Surroundings,
+}
+
+/// Runs `xen-migrate` with these arguments (without `argv[0]`).
+pub fn run(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
+    let argv = std::iter::once("xen-migrate".to_string()).chain(args.iter().cloned());
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let to = if error.use_stderr() { To::Err } else { To::Out };
+            world.say(to, error.render().to_string().trim_end());
+            return error.exit_code();
+        }
+    };
+    let setting = Setting { world, toolstack: cli.toolstack, around };
+    let ended = match &cli.verb {
+        Verb::Status { domus, json } => status::run(setting, domus, *json),
+        Verb::Migrate { domu, how } => migrate::run(setting, domu, how),
+        Verb::Reverse { domu } => reverse::run(setting, domu),
+        Verb::Recover { domu } => recover::run(setting, domu.as_ref()),
+        Verb::Ping { host } => ping::run(setting, host),
+        Verb::Setup(args) => setup::run(setting, args),
+        Verb::Migrate2(args) => return migrate2::serve(setting, args),
+    };
+    match ended {
+        Ok(exit) => exit.code(),
+        Err(Stop { exit, text }) => {
+            world.say(To::Err, &format!("xen-migrate: {text}"));
+            exit.code()
+        }
+    }
+}
+
+/// Runs `migrate2` under its own name.
+pub fn run_migrate2(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
+    // Options of xen-migrate itself may stand before or after: clap takes them anywhere.
+    let args: Vec<String> = std::iter::once("migrate2".to_string()).chain(args.iter().cloned()).collect();
+    run(world, &args, around)
+}
+
+/// What a verb returns.
+pub type Ended = Result<Exit, Stop>;

@@ -1,0 +1,250 @@
+//! `xen-migrate recover [DOMU]`: settle what an interrupted migration left.
+//!
+//! The end that was sending decides, whichever end is asked: so two people at two Dom0s cannot decide differently at once.
+
+use super::drive::{self, Drive};
+use super::{Ended, Setting};
+use crate::adapters::peer::{Peer, PeerError};
+use crate::adapters::{To, here, ssh};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::facts::{CopyName, End};
+use crate::core::migrate::Trip;
+use crate::core::names::{DomuName, HostName};
+use crate::core::record::{Moment, Row, State};
+use crate::core::step::{Deed, Step};
+
+/// The verb: one domU, or every one that the record or a leftover copy names.
+pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
+    if let Some(domu) = domu {
+        return one(setting, domu);
+    }
+    let ground = drive::ground(setting)?;
+    let mut todo: Vec<DomuName> =
+        ground.record.rows.iter().filter(|r| r.state.in_flight() || !r.open.is_empty()).map(|r| r.domu.clone()).collect();
+    for domain in &ground.domains {
+        let name = &domain.name;
+        let plain = name
+            .strip_suffix("--incoming")
+            .or_else(|| name.strip_suffix("--migratedaway"))
+            .or_else(|| name.strip_prefix("migrating-"));
+        if let Some(domu) = plain.and_then(|n| n.parse::<DomuName>().ok()).filter(|d| !todo.contains(d)) {
+            todo.push(domu);
+        }
+    }
+    if todo.is_empty() {
+        setting.world.say(To::Out, "Nothing is in flight, and nothing was left behind.");
+        return Ok(Exit::Done);
+    }
+    let mut worst = Exit::Done;
+    let mut well = 0;
+    for domu in &todo {
+        let exit = one(setting, domu).unwrap_or_else(|stop| {
+            setting.world.say(To::Err, &format!("{domu}: {}", stop.text));
+            stop.exit
+        });
+        well += usize::from(exit == Exit::Done);
+        worst = worst.max(exit);
+    }
+    Ok(if todo.len() > 1 && well > 0 && worst != Exit::Done { Exit::Partly } else { worst })
+}
+
+/// Settles one domU.
+pub fn one(setting: Setting<'_>, domu: &DomuName) -> Ended {
+    let us = here::host(setting.world)?;
+    let mut drive = Drive::start(setting, &us, domu, &format!("xen-migrate recover {domu}"))?;
+    let end = drive.look_here()?;
+    match end.row.clone() {
+        Some(row) if matches!(row.state, State::Arriving | State::Returning) => as_the_receiver(setting, drive, &end, &row),
+        Some(row) if row.state == State::Leaving || !row.open.is_empty() => as_the_sender(setting, drive, &row),
+        row => without_a_flight(setting, drive, &end, row),
+    }
+}
+
+fn as_the_sender(setting: Setting<'_>, mut drive: Drive<'_>, row: &Row) -> Ended {
+    let trip = Trip::of_row(row, Moment::from(setting.world.now()));
+    drive.tell(&format!("{}: {} {} since {}", row.domu, row.state, row.host, row.since));
+    drive.face(&row.host);
+    let outcome = drive.settle(&trip, false)?;
+    let us = drive.us.clone();
+    Ok(drive::report(setting, &row.domu, &us, &trip, &outcome))
+}
+
+/// The sender settles, and we look at what came of it. Only where it has nothing to settle do we put our own side in order.
+fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &Row) -> Ended {
+    let domu = &row.domu;
+    drive.tell(&format!("{domu}: {} {} since {}", row.state, row.host, row.since));
+    if let Some(who) = &end.receiving {
+        let text = format!("{domu} is just being received: {who}\n  nothing was touched; try again when that has ended");
+        return Err(Stop::new(Exit::Refused, text));
+    }
+    if !ssh::has_key(setting.world, &drive.us) {
+        return Err(blind(&drive.us, row, "there is no dedicated key here"));
+    }
+    let peer = Peer::new(setting.world, &drive.us, &row.host);
+    let far = match peer.look(domu, &[]) {
+        Ok(far) => far,
+        Err(error) => return sender_out_of_sight(setting, &drive, end, row, &error),
+    };
+    if let Some(holder) = &far.busy {
+        let text = format!("{} is at work on {domu}: {holder}\n  nothing was touched; try again when that has ended", row.host);
+        return Err(Stop::new(Exit::Refused, text));
+    }
+    let names_us = |r: &Row| r.host.same_host(&drive.us) && (r.state == State::Leaving || !r.open.is_empty());
+    if far.row.as_ref().is_some_and(names_us) {
+        let exit = Exit::of_code(peer.settle(domu)?);
+        let after = drive.look_here()?;
+        setting.world.say(To::Out, &format!("On {}: {}.", drive.us, after.copies_in_words()));
+        return Ok(exit);
+    }
+    own_side(setting, &mut drive, end, &far, row)
+}
+
+/// The sender has no flight on its record: it settled it, or never began. What both ends show says which.
+fn own_side(setting: Setting<'_>, drive: &mut Drive<'_>, end: &End, far: &End, row: &Row) -> Ended {
+    let domu = &row.domu;
+    let trip = Trip::of_row(row, Moment::from(setting.world.now()));
+    let steps = match (end.copy(CopyName::Plain), end.copy(CopyName::Incoming), far.running()) {
+        (Some(copy), None, None) if copy.domain.state.executes() => {
+            with_options_back(end, Step::here(Deed::Arrived, "it runs here, and not there"))
+        }
+        (None, None, _) => with_options_back(end, Step::here(Deed::Release, "nothing of it is here, and nothing is on its way")),
+        (None, Some(copy), Some(_)) if copy.domain.state.paused => {
+            let destroy = Deed::Destroy { called: CopyName::Incoming, id: copy.domain.id };
+            let mut steps = vec![Step::here(destroy, "it never ran, and the domU runs there")];
+            for seen in end.replicas.iter().filter(|r| r.replica.role == crate::core::drbd::Role::Primary) {
+                steps.push(Step::here(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it here"));
+            }
+            steps.extend(with_options_back(end, Step::here(Deed::Release, "nothing is on its way")));
+            steps
+        }
+        _ => {
+            let text = format!(
+                "UNDECIDED: on {}: {}; on {}: {}\n  look at both, end the copy that is not wanted, then: xen-migrate recover {domu}",
+                end.host,
+                end.copies_in_words(),
+                far.host,
+                far.copies_in_words()
+            );
+            return Err(Stop::new(Exit::Undecided, text));
+        }
+    };
+    drive.walk(&trip, &steps).map_err(|why| Stop::new(Exit::Failed, why))?;
+    let after = drive.look_here()?;
+    let place = match (after.running(), far.running()) {
+        (Some(_), _) => format!("{domu} runs on {}.", drive.us),
+        (None, Some(_)) => format!("{domu} runs on {}.", far.host),
+        (None, None) => format!("{domu} runs on neither {} nor {}.", drive.us, far.host),
+    };
+    setting.world.say(To::Out, &place);
+    let nowhere = after.running().is_none() && far.running().is_none();
+    if nowhere {
+        start_advice(setting, &after);
+    }
+    Ok(if nowhere { Exit::Undecided } else { Exit::Done })
+}
+
+/// Our options back where that is possible, then the record.
+fn with_options_back(end: &End, last: Step) -> Vec<Step> {
+    let open = end.row.as_ref().map(|r| r.open.clone()).unwrap_or_default();
+    let mut steps: Vec<Step> = end
+        .replicas
+        .iter()
+        .filter(|r| open.contains(&r.replica.resource) && r.replica.is_connected())
+        .map(|r| Step::here(Deed::Close(r.replica.resource.clone()), "only during the migration"))
+        .collect();
+    steps.insert(0, last);
+    steps
+}
+
+/// The sender cannot be asked. A copy that executes here under its own name was given permission, so the sender's can never run again.
+fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: &Row, error: &PeerError) -> Ended {
+    let domu = &row.domu;
+    if end.running().is_some() && end.copies.len() == 1 {
+        let trip = Trip::of_row(row, Moment::from(setting.world.now()));
+        drive
+            .walk(&trip, &[Step::here(Deed::Arrived, "it runs here under its own name")])
+            .map_err(|why| Stop::new(Exit::Failed, why))?;
+        setting.world.say(To::Out, &format!("{domu} runs on {}.", drive.us));
+        let text = format!(
+            "{} could not be asked, so DRBD's options stay as they are: {error}\n  later: xen-migrate recover {domu}",
+            row.host
+        );
+        setting.world.say(To::Err, &text);
+        return Ok(Exit::Failed);
+    }
+    if end.copies.is_empty() {
+        let text = format!("nothing of {domu} is here, and the sender cannot be asked: {error}\n  nothing was touched");
+        return Err(Stop::new(Exit::Unreachable, text));
+    }
+    Err(blind(&drive.us, row, &error.to_string()).with(&format!("here: {}", end.copies_in_words())))
+}
+
+/// No flight on the record: leftovers of a migration by hand, or nothing at all.
+fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: Option<Row>) -> Ended {
+    let domu = end.domu.clone();
+    let leftover = end.copies.iter().any(|c| c.called != CopyName::Plain);
+    let partner = row.as_ref().map(|r| r.host.clone()).or_else(|| end.listed.as_ref().and_then(|l| l.first().cloned()));
+    let Some(partner) = partner else {
+        if !leftover {
+            setting.world.say(To::Out, &format!("{domu}: nothing is in flight, and nothing was left behind."));
+            return Ok(Exit::Done);
+        }
+        let text = format!("{}, and neither the record nor the table names a partner to look at", end.copies_in_words());
+        return Err(Stop::new(Exit::Undecided, text));
+    };
+    if leftover {
+        let trip =
+            Trip { to: partner.clone(), leave_paused: false, home: None, from: None, now: Moment::from(setting.world.now()) };
+        drive.face(&partner);
+        if end.copy(CopyName::Incoming).is_some() {
+            let text = format!(
+                "{}: it came from another Dom0; settle it there\n  on {partner}: xen-migrate recover {domu}",
+                end.copies_in_words()
+            );
+            return Err(Stop::new(Exit::Undecided, text));
+        }
+        let outcome = drive.settle(&trip, false)?;
+        let us = drive.us.clone();
+        return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
+    }
+    let text = match row {
+        Some(row) if row.state == State::Away && end.running().is_some() => {
+            drive
+                .walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Forget, "it runs here")])
+                .map_err(|w| Stop::new(Exit::Failed, w))?;
+            format!("{domu} runs here; the record said away on {} and was put right.", row.host)
+        }
+        Some(row) => format!("{domu}: {} {} since {}; nothing is in flight.", row.state, row.host, row.since),
+        None => format!("{domu}: nothing is in flight, and nothing was left behind."),
+    };
+    setting.world.say(To::Out, &text);
+    Ok(Exit::Done)
+}
+
+/// How to start a domU that runs nowhere.
+pub fn start_advice(setting: Setting<'_>, end: &End) {
+    let config = end.config.as_ref().map_or("its config file", |c| c.path.as_str());
+    let say = |text: &str| setting.world.say(To::Err, text);
+    say("To start it at home, once you are sure that no other Dom0 runs it:");
+    for seen in &end.replicas {
+        say(&format!("  drbdsetup status {}   (now: {})", seen.replica.resource, seen.in_words()));
+    }
+    say(&format!("  {} create {config}", end.toolstack));
+}
+
+fn blind(us: &HostName, row: &Row, why: &str) -> Stop {
+    let text = format!(
+        "UNDECIDED: {} is {} {} and the other end cannot be looked at: {why}\n  on {}: xen-migrate recover {}\n  or mend the way there from {us}: \
+         xen-migrate setup {}",
+        row.domu, row.state, row.host, row.host, row.domu, row.host
+    );
+    Stop::new(Exit::Undecided, text)
+}
+
+impl Stop {
+    fn with(mut self, more: &str) -> Stop {
+        self.text += "\n  ";
+        self.text += more;
+        self
+    }
+}

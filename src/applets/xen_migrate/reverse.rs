@@ -1,0 +1,201 @@
+//! `xen-migrate reverse DOMU`: its host is asked to send it back.
+
+use super::drive::{self, Drive};
+use super::{Ended, Setting, migrate, recover};
+use crate::adapters::peer::{Peer, PeerError};
+use crate::adapters::{To, ssh};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::facts::End;
+use crate::core::migrate::Trip;
+use crate::core::names::{DomuName, HostName};
+use crate::core::record::{Moment, Row, State};
+use crate::core::step::{Deed, Step};
+use crate::core::{options, table};
+
+/// A trail longer than this goes in circles.
+const LONGEST_TRAIL: usize = 16;
+
+/// The verb.
+pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
+    let world = setting.world;
+    let ground = drive::ground(setting)?;
+    migrate::tell_faults(setting, &ground);
+    let us = ground.host.clone();
+    let entry = ground.table.table.entry(domu);
+    let words = entry.map(|e| e.options.clone()).unwrap_or_default();
+    if let Err(bad) = options::check_from_peer(ground.toolstack, &words) {
+        let line = entry.map_or(0, |e| e.line);
+        return Err(Stop::new(Exit::Usage, format!("{}:{line}: {bad}; a peer cannot be asked for that", table::PATH)));
+    }
+
+    let mut drive = Drive::start(setting, &us, domu, &format!("xen-migrate reverse {domu}"))?;
+    let here = drive.look_here()?;
+    if let Some(exit) = at_home(setting, &here)? {
+        return Ok(exit);
+    }
+    if !ssh::has_key(world, &us) {
+        let text = format!(
+            "there is no dedicated key {}, and without it no peer can be asked\n  try: xen-migrate setup HOST",
+            ssh::key(&us)
+        );
+        return Err(Stop::new(Exit::Unreachable, text));
+    }
+    let begin = match (&here.row, entry) {
+        (Some(row), _) => row.host.clone(),
+        (None, Some(entry)) => entry.hosts[0].clone(),
+        (None, None) => {
+            let text = format!("neither the record nor {} says where {domu} could be", table::PATH);
+            return Err(Stop::new(Exit::Usage, text));
+        }
+    };
+    let (host, far) = follow(setting, &us, domu, &begin)?;
+    if far.running().is_none() {
+        return Err(not_running(setting, &here, &far));
+    }
+
+    let now = Moment::from(world.now());
+    let row =
+        Row { domu: domu.clone(), state: State::Returning, host: host.clone(), since: now, open: vec![], home: None, from: None };
+    let trip = Trip::of_row(&row, now);
+    drive.tell(&format!("{domu}: {host} -> {us}, asked of {host}"));
+    let before = here.row.clone();
+    drive
+        .walk(&trip, &[Step::here(Deed::Note(row), "a crash from now on is known of")])
+        .map_err(|why| Stop::new(Exit::Failed, format!("{why}\n  nothing was touched")))?;
+    let answer = Peer::new(world, &us, &host).send(domu, &words);
+    let after = drive.look_here()?;
+    conclude(setting, &drive, &trip, before, &after, answer)
+}
+
+/// Already here: nothing to bring back.
+fn at_home(setting: Setting<'_>, here: &End) -> Result<Option<Exit>, Stop> {
+    let domu = &here.domu;
+    match &here.row {
+        Some(row) if row.state.in_flight() || (!row.open.is_empty() && here.running().is_some()) => {
+            let text = format!("{domu}: {} {} since {}\n  try: xen-migrate recover {domu}", row.state, row.host, row.since);
+            return Err(Stop::new(Exit::Refused, text));
+        }
+        Some(row) if matches!(row.state, State::Visiting) && here.running().is_some() => {
+            let home = row.home.as_ref().unwrap_or(&row.host);
+            let text = format!("{domu} is visiting here; its home is {home}\n  on {home}: xen-migrate reverse {domu}");
+            return Err(Stop::new(Exit::Refused, text));
+        }
+        Some(row) if row.state == State::Away && here.running().is_some() => {
+            let text = format!("{domu} runs here although the record says away {}\n  try: xen-migrate recover {domu}", row.host);
+            return Err(Stop::new(Exit::Refused, text));
+        }
+        _ => {}
+    }
+    match here.copies.first() {
+        None => Ok(None),
+        Some(copy) if here.running().is_some() && here.copies.len() == 1 => {
+            setting.world.say(To::Out, &format!("{} runs on {} already.", copy.domain.name, here.host));
+            Ok(Some(Exit::Done))
+        }
+        Some(_) => {
+            let text = format!("on {}: {}\n  try: xen-migrate recover {domu}", here.host, here.copies_in_words());
+            Err(Stop::new(Exit::Refused, text))
+        }
+    }
+}
+
+/// From host to host along the trail that each left when it passed the domU on.
+fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin: &HostName) -> Result<(HostName, End), Stop> {
+    let mut trail: Vec<HostName> = vec![begin.clone()];
+    loop {
+        let host = trail[trail.len() - 1].clone();
+        let far = Peer::new(setting.world, us, &host).look(domu, &[]).map_err(|e| Stop::new(Exit::Unreachable, e.to_string()))?;
+        if !far.copies.is_empty() {
+            return Ok((host, far));
+        }
+        let next = far.row.as_ref().filter(|r| matches!(r.state, State::Passed | State::Away)).map(|r| r.host.clone());
+        match next {
+            Some(next) if !next.same_host(us) && !trail.iter().any(|h| h.same_host(&next)) && trail.len() < LONGEST_TRAIL => {
+                setting.world.say(To::Err, &format!("{domu} went on from {host} to {next}"));
+                trail.push(next);
+            }
+            _ => return Ok((host, far)),
+        }
+    }
+}
+
+fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
+    let domu = &here.domu;
+    if let Some(row) = far.row.as_ref().filter(|r| r.state.in_flight()) {
+        let text = format!(
+            "on {} {domu} is {} {} since {}\n  try: xen-migrate recover {domu}",
+            far.host, row.state, row.host, row.since
+        );
+        return Stop::new(Exit::Refused, text);
+    }
+    if !far.copies.is_empty() {
+        let text = format!("on {}: {}; only a running domU can be sent", far.host, far.copies_in_words());
+        return Stop::new(Exit::Refused, text);
+    }
+    let proven = !here.replicas.is_empty()
+        && here.replicas.iter().all(|r| {
+            r.replica.is_connected() && !r.replica.peer_is_primary() && r.replica.role == crate::core::drbd::Role::Secondary
+        });
+    let roles: Vec<String> = here.replicas.iter().map(|r| r.in_words()).collect();
+    let text = if proven {
+        format!("{domu} runs neither here nor on {}: every replica is connected and Secondary ({})", far.host, roles.join("; "))
+    } else {
+        format!(
+            "{domu} runs neither here nor on {}, and DRBD does not prove that it runs nowhere ({})",
+            far.host,
+            roles.join("; ")
+        )
+    };
+    if proven {
+        recover::start_advice(setting, here);
+    }
+    Stop::new(Exit::Undecided, text)
+}
+
+/// What came of it, by what is here now.
+fn conclude(
+    setting: Setting<'_>,
+    drive: &Drive<'_>,
+    trip: &Trip,
+    before: Option<Row>,
+    after: &End,
+    answer: Result<i32, PeerError>,
+) -> Ended {
+    let domu = &after.domu;
+    let untouched = match &answer {
+        Ok(code) => Exit::of_code(*code) == Exit::Refused || Exit::of_code(*code) == Exit::Unreachable,
+        Err(error) => error.untouched(),
+    };
+    let returning = after.row.as_ref().is_some_and(|r| r.state == State::Returning);
+    if untouched && returning && after.copies.is_empty() && after.row.as_ref().is_some_and(|r| r.open.is_empty()) {
+        // Nothing began: the record says again what it said.
+        let back = before.map_or(Deed::Forget, Deed::Note);
+        drive.walk(trip, &[Step::here(back, "nothing began")]).map_err(|why| Stop::new(Exit::Failed, why))?;
+    }
+    match answer {
+        Ok(0) if after.running().is_some() && !after.row.as_ref().is_some_and(|r| r.state.in_flight()) => {
+            setting.world.say(To::Out, &format!("{domu} runs on {}.", after.host));
+            Ok(Exit::Done)
+        }
+        Ok(0) => {
+            let text = format!(
+                "{} says that it was sent, and here: {}\n  try: xen-migrate recover {domu}",
+                trip.to,
+                after.copies_in_words()
+            );
+            Err(Stop::new(Exit::Undecided, text))
+        }
+        Ok(code) => {
+            let text = format!("{} did not send {domu} (exit {code}, see above); here: {}", trip.to, after.copies_in_words());
+            Err(Stop::new(Exit::of_code(code), text))
+        }
+        Err(error) if untouched => Err(error.into()),
+        Err(error) => {
+            let text = format!(
+                "{error}\n  it may still be on its way; here: {}\n  try: xen-migrate recover {domu}",
+                after.copies_in_words()
+            );
+            Err(Stop::new(Exit::Undecided, text))
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What one look saw, at one end, of everything that concerns one domU.
+//!
+//! An [`End`] is plain data: it crosses the wire as JSON, and the decisions of [`super::migrate`] take two of them and nothing else.
+
+use super::drbd::{Configured, Generation, Options, Replica};
+use super::names::{DomuName, HostName, ResourceName};
+use super::record::Row;
+use super::xen::{BlockDevice, Domain, Toolstack};
+use serde::{Deserialize, Serialize};
+
+/// The version of the words that two Dom0s exchange. Both must speak the same.
+pub const PROTOCOL: u32 = 1;
+
+/// What one look saw at one end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// [`PROTOCOL`] of the program that looked.
+    pub protocol: u32,
+    /// Its version.
+    pub version: String,
+    /// `uname -n` there.
+    pub host: HostName,
+    /// `hostname -f` there.
+    pub fqdn: String,
+    /// The domU that was looked for.
+    pub domu: DomuName,
+    /// Which toolstack manages domains there.
+    pub toolstack: Toolstack,
+    /// The hypervisor's version, `4.17.7`.
+    pub xen: String,
+    /// Whether the hypervisor can live-migrate PV domUs (`virt_caps` names shadow or hap for them); `None`: not said.
+    pub pv_live: Option<bool>,
+    /// Free memory in MiB.
+    pub free_memory: u64,
+    /// Every domain there that is a copy of the domU, under any of its names.
+    pub copies: Vec<CopySeen>,
+    /// Rows of `xl list` that have no name: domains being built or torn down.
+    pub nameless: u32,
+    /// The domU's disks, where a copy is there that has them.
+    pub disks: Vec<DiskSeen>,
+    /// Its DRBD resources, as the kernel shows them.
+    pub replicas: Vec<ReplicaSeen>,
+    /// Which DRBD answers.
+    pub generation: Option<Generation>,
+    /// The file that defines the domU there.
+    pub config: Option<ConfigSeen>,
+    /// Bridges that the running copy uses.
+    pub bridges_used: Vec<String>,
+    /// Network interfaces that are there.
+    pub interfaces: Vec<String>,
+    /// The record's row there.
+    pub row: Option<Row>,
+    /// The partners that the table there lists for the domU.
+    pub listed: Option<Vec<HostName>>,
+    /// Who holds the domU's lock there.
+    pub busy: Option<String>,
+    /// Who receives it there just now.
+    pub receiving: Option<String>,
+    /// What could not be seen, in sentences. Never permission.
+    pub unseen: Vec<String>,
+}
+
+/// Under which name a copy exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyName {
+    /// The domU's own.
+    Plain,
+    /// `NAME--incoming`: being received by xl, never unpaused yet.
+    Incoming,
+    /// `NAME--migratedaway`: xl's sender, after the target had it all.
+    MigratedAway,
+    /// `migrating-NAME`: xm's sender.
+    Migrating,
+}
+
+/// One copy of the domU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopySeen {
+    /// Under which name.
+    pub called: CopyName,
+    /// The domain.
+    pub domain: Domain,
+    /// Its block devices, where they were asked for.
+    pub blocks: Option<Vec<BlockDevice>>,
+    /// `pv`, `pvh`, `hvm`, where it is known.
+    pub kind: Option<String>,
+}
+
+/// Who promotes a resource when a domU starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Promoter {
+    /// The hotplug script `block-drbd`.
+    Script,
+    /// DRBD 9 itself, when the device is opened.
+    Opening,
+    /// Nobody: we must.
+    Nobody,
+}
+
+/// One disk of the domU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSeen {
+    /// The virtual device.
+    pub vdev: String,
+    /// What stands behind it, as written.
+    pub target: String,
+    /// Its DRBD resource, if it is one.
+    pub resource: Option<ResourceName>,
+    /// Who promotes it.
+    pub promoter: Promoter,
+    /// The guest may write to it.
+    pub writable: bool,
+    /// A cdrom drive.
+    pub cdrom: bool,
+}
+
+/// One DRBD resource of the domU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSeen {
+    /// As the kernel shows it.
+    pub replica: Replica,
+    /// The options in force; `None`: they could not be read.
+    pub options: Option<Options>,
+    /// As the operator's file has it.
+    pub configured: Configured,
+}
+
+/// The file that defines the domU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigSeen {
+    /// Its path.
+    pub path: String,
+    /// SHA-256 of its bytes, in hex.
+    pub digest: String,
+}
+
+impl End {
+    /// The copy under a given name.
+    pub fn copy(&self, called: CopyName) -> Option<&CopySeen> {
+        self.copies.iter().find(|c| c.called == called)
+    }
+
+    /// The copy under the domU's own name, if its processors execute.
+    pub fn running(&self) -> Option<&CopySeen> {
+        self.copy(CopyName::Plain).filter(|c| c.domain.state.executes())
+    }
+
+    /// A resource as this end sees it.
+    pub fn replica(&self, resource: &ResourceName) -> Option<&ReplicaSeen> {
+        self.replicas.iter().find(|r| &r.replica.resource == resource)
+    }
+
+    /// The resources of the domU that were looked at.
+    pub fn resources(&self) -> impl Iterator<Item = &ResourceName> {
+        self.replicas.iter().map(|r| &r.replica.resource)
+    }
+
+    /// The copies in words: `web runs (id 3), web--incoming is paused (id 4)`, or `no copy of web`.
+    pub fn copies_in_words(&self) -> String {
+        if self.copies.is_empty() {
+            return format!("no copy of {}", self.domu);
+        }
+        let words: Vec<String> = self
+            .copies
+            .iter()
+            .map(|c| format!("{} is {} (id {})", c.domain.name, c.domain.state.in_words(), c.domain.id))
+            .collect();
+        words.join(", ")
+    }
+}
+
+impl ReplicaSeen {
+    /// The options differ from the operator's file, or could not be read.
+    pub fn is_changed(&self) -> bool {
+        self.options.as_ref() != Some(&self.configured.options)
+    }
+
+    /// Two Primaries are allowed just now.
+    pub fn is_open(&self) -> bool {
+        self.options.as_ref().is_some_and(|o| o.two_primaries)
+    }
+
+    /// The resource in words: `r0 Primary/Secondary Connected UpToDate/UpToDate`.
+    pub fn in_words(&self) -> String {
+        let r = &self.replica;
+        if !r.is_up() {
+            return format!("{} is not up", r.resource);
+        }
+        let list = |mut words: Vec<String>| {
+            words.dedup();
+            if words.is_empty() { "?".to_string() } else { words.join("+") }
+        };
+        let peer_roles = list(r.peers.iter().map(|p| p.role.to_string()).collect());
+        let connections = list(r.peers.iter().map(|p| p.connection.to_string()).collect());
+        let disks = list(r.volumes.iter().map(|v| v.disk.to_string()).collect());
+        let peer_disks = list(r.peers.iter().flat_map(|p| p.volumes.iter().map(|v| v.disk.to_string())).collect());
+        let copying: Vec<String> = r
+            .peers
+            .iter()
+            .flat_map(|p| &p.volumes)
+            .filter(|v| !matches!(v.replication, super::drbd::Replication::Established | super::drbd::Replication::Off))
+            .map(|v| format!(" {}", v.replication))
+            .collect();
+        format!("{} {}/{peer_roles} {connections} {disks}/{peer_disks}{}", r.resource, r.role, copying.concat())
+    }
+}

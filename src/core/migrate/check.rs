@@ -1,0 +1,509 @@
+//! May a migration begin? Everything that can be seen is looked at, and every objection is told at once, with its evidence.
+
+use super::Trip;
+use crate::core::drbd::{Connection, Disk, Generation, Replication, Role};
+use crate::core::facts::{CopyName, End, PROTOCOL, Promoter, ReplicaSeen};
+use crate::core::record::State;
+use std::fmt;
+use std::str::FromStr;
+
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Check {
+    Domu,
+    Flight,
+    Host,
+    Protocol,
+    Toolstack,
+    Busy,
+    Name,
+    Drbd,
+    Window,
+    Versions,
+    Memory,
+    Config,
+    Bridges,
+    Disks,
+}
+
+impl Check {
+    /// Those that a person may overrule (`--despite`): the migration would fail and put the domU back, or the domU would miss something,
+    /// but no copy could diverge.
+    pub const OVERRULABLE: [Check; 5] = [Check::Versions, Check::Memory, Check::Config, Check::Bridges, Check::Disks];
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{self:?}").to_ascii_lowercase())
+    }
+}
+
+impl FromStr for Check {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        Check::OVERRULABLE.into_iter().find(|c| c.to_string() == word).ok_or_else(|| {
+            let known: Vec<String> = Check::OVERRULABLE.iter().map(Check::to_string).collect();
+            format!("{word:?} is not a check that can be overruled: {}", known.join(", "))
+        })
+    }
+}
+
+/// One reason why it may not begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// What was checked.
+    pub check: Check,
+    /// What was seen.
+    pub seen: String,
+    /// What must be so.
+    pub wanted: String,
+    /// What to type, or to do, next.
+    pub advice: String,
+}
+
+/// All objections against sending the domU from `here` to `there`.
+///
+/// Without `there` (no dedicated key) only this end and what DRBD shows of the other are checked, and what could not be is [`unchecked`].
+pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check]) -> Vec<Objection> {
+    let mut found = Objections { list: Vec::new() };
+    found.about_this_end(here, trip);
+    found.about_resources(here, there, trip);
+    match there {
+        Some(there) => {
+            found.about_that_end(here, there, trip);
+            found.about_what_it_needs(here, there);
+        }
+        None => found.about_flying_blind(here),
+    }
+    found.list.retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
+    found.list
+}
+
+/// What a migration without the dedicated key cannot check.
+pub fn unchecked(trip: &Trip) -> String {
+    format!(
+        "{} could not be looked at (no dedicated key): not checked are its free memory, copies of the domU there, its config file, \
+         bridges and DRBD options; `xen-migrate setup {}` changes that",
+        trip.to, trip.to
+    )
+}
+
+struct Objections {
+    list: Vec<Objection>,
+}
+
+impl Objections {
+    fn add(&mut self, check: Check, seen: String, wanted: &str, advice: String) {
+        self.list.push(Objection { check, seen, wanted: wanted.to_string(), advice });
+    }
+
+    fn about_this_end(&mut self, here: &End, trip: &Trip) {
+        let domu = &here.domu;
+        let recover = format!("xen-migrate recover {domu}");
+        if trip.to.same_host(&here.host) {
+            let advice = "name another Dom0 in /etc/xen/migrate-tab.txt".to_string();
+            self.add(Check::Host, format!("{} is this very Dom0", trip.to), "another Dom0", advice);
+        }
+        if let Some(row) = &here.row {
+            if row.state.in_flight() {
+                let seen = format!("the record says {} {} since {}", row.state, row.host, row.since);
+                self.add(Check::Flight, seen, "no migration in flight", recover.clone());
+            } else if !row.open.is_empty() {
+                let names: Vec<&str> = row.open.iter().map(|r| r.as_str()).collect();
+                let seen = format!("an earlier migration left the options of {} changed", names.join(", "));
+                self.add(Check::Flight, seen, "the options of drbd.conf in force", recover.clone());
+            }
+        }
+        if let Some(holder) = &here.busy {
+            let advice = "wait until it has ended; nothing was touched".to_string();
+            self.add(Check::Busy, format!("{domu} is being worked on: {holder}"), "one tool at a time", advice);
+        }
+        if let Some(who) = &here.receiving {
+            let advice = "wait until it has ended; nothing was touched".to_string();
+            self.add(Check::Busy, format!("{domu} is being received here: {who}"), "no migration to here", advice);
+        }
+        let leftover = here.copies.iter().find(|c| c.called != CopyName::Plain);
+        if let Some(copy) = leftover {
+            let seen = format!("{} is here ({})", copy.domain.name, copy.domain.state.in_words());
+            self.add(Check::Domu, seen, "no copy under another name", recover);
+        }
+        let tool = here.toolstack;
+        match here.copy(CopyName::Plain) {
+            None if leftover.is_some() => {}
+            None => {
+                let advice = format!("xen-migrate status {domu}");
+                self.add(Check::Domu, format!("{domu} does not run on {}", here.host), "a running domU", advice);
+            }
+            Some(copy) if copy.domain.state.executes() => {}
+            Some(copy) => {
+                let state = &copy.domain.state;
+                let advice = if state.paused && state.shutdown.is_none() && !state.dying {
+                    format!("{tool} unpause {domu}")
+                } else {
+                    format!("look at its console, then `{tool} destroy {}` and start it anew", copy.domain.id)
+                };
+                self.add(Check::Domu, format!("{domu} is {}", state.in_words()), "a running domU", advice);
+            }
+        }
+        for what in &here.unseen {
+            self.add(
+                Check::Domu,
+                format!("on {}: {what}", here.host),
+                "everything seen",
+                "mend that, then try again".to_string(),
+            );
+        }
+    }
+
+    fn about_resources(&mut self, here: &End, there: Option<&End>, trip: &Trip) {
+        for disk in here.disks.iter().filter(|d| d.resource.is_none() && d.writable && !d.cdrom) {
+            let seen = format!("disk {} is {}, which DRBD does not replicate", disk.vdev, disk.target);
+            let advice = "if both Dom0s really share it: --despite disks".to_string();
+            self.add(Check::Disks, seen, "every disk that is written on DRBD", advice);
+        }
+        if here.running().is_some() && here.disks.iter().all(|d| d.resource.is_none()) {
+            let advice = "if both Dom0s really share its disks: --despite disks".to_string();
+            self.add(Check::Disks, format!("{} has no DRBD disk", here.domu), "at least one", advice);
+        }
+        for seen in &here.replicas {
+            self.about_health(here, seen, Some(Role::Primary), "here");
+            self.about_window(here, seen);
+        }
+        let Some(there) = there else { return };
+        for seen in &here.replicas {
+            let name = &seen.replica.resource;
+            match there.replica(name) {
+                None => {
+                    let advice = format!("on {}: drbdadm up {name}", trip.to);
+                    self.add(Check::Drbd, format!("{} does not know the resource {name}", trip.to), "it up on both ends", advice);
+                }
+                Some(far) => {
+                    self.about_health(there, far, Some(Role::Secondary), "there");
+                    if far.configured.options.two_primaries != seen.configured.options.two_primaries {
+                        let advice = "make the two files the same, then `drbdadm adjust` on both".to_string();
+                        let what = format!("allow-two-primaries of {name} differs between the two drbd.conf");
+                        self.add(Check::Window, what, "the same on both, or DRBD refuses to connect", advice);
+                    }
+                }
+            }
+        }
+    }
+
+    fn about_health(&mut self, end: &End, seen: &ReplicaSeen, role: Option<Role>, place: &str) {
+        let r = &seen.replica;
+        let name = &r.resource;
+        let mut object = |what: String, wanted: &str, advice: String| {
+            self.list.push(Objection {
+                check: Check::Drbd,
+                seen: format!("{what} (seen on {}: {})", end.host, seen.in_words()),
+                wanted: wanted.to_string(),
+                advice,
+            });
+        };
+        if !r.is_up() {
+            return object(format!("{name} is not up {place}"), "it up", format!("on {}: drbdadm up {name}", end.host));
+        }
+        if let Some(role) = role.filter(|role| &r.role != role) {
+            let wanted = if role == Role::Primary { "Primary where the domU runs" } else { "Secondary where it does not run" };
+            object(format!("{name} is {} {place}", r.role), wanted, format!("find out who holds it: drbdsetup status {name}"));
+        }
+        if r.peers.is_empty() {
+            object(format!("{name} has no peer configured"), "a replica on the other end", format!("drbdadm adjust {name}"));
+        }
+        for peer in &r.peers {
+            let who = if peer.name == "peer" { "its peer" } else { peer.name.as_str() };
+            if peer.connection != Connection::Connected {
+                let advice = match peer.connection {
+                    Connection::StandAlone => {
+                        format!("StandAlone may be a split brain: look at both ends before `drbdadm connect {name}`")
+                    }
+                    _ => format!("mend the link to {who}, then: drbdadm cstate {name}"),
+                };
+                object(format!("{name} is not connected to {who} ({})", peer.connection), "Connected", advice);
+            } else if let Some(v) = peer.volumes.iter().find(|v| v.replication != Replication::Established) {
+                let what = format!("{name}/{} is being synchronised ({})", v.number, v.replication);
+                object(what, "no resync running", format!("wait for its end: drbdsetup status {name}"));
+            } else if let Some(v) = peer.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
+                let what = format!("{name}/{} is {} at {who}", v.number, v.disk);
+                object(what, "UpToDate on both ends", format!("drbdsetup status {name}, on both ends"));
+            }
+        }
+        if r.volumes.is_empty() || r.peers.iter().any(|p| p.connection == Connection::Connected && p.volumes.is_empty()) {
+            object(format!("{name} shows no volume"), "every volume seen", format!("drbdsetup status {name}"));
+        }
+        let missing = seen.configured.volumes.iter().find(|c| !r.volumes.iter().any(|v| v.number == c.number));
+        if let Some(volume) = missing {
+            object(format!("{name}/{} is not up {place}", volume.number), "every volume up", format!("drbdadm up {name}"));
+        }
+        if let Some(v) = r.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
+            let what = format!("{name}/{} is {} {place}", v.number, v.disk);
+            object(what, "UpToDate on both ends", format!("drbdsetup status {name}"));
+        }
+    }
+
+    fn about_window(&mut self, end: &End, seen: &ReplicaSeen) {
+        let name = &seen.replica.resource;
+        match (&seen.options, end.generation) {
+            (_, None) => {
+                let advice = "look at /proc/drbd and `drbdadm --version`".to_string();
+                self.add(Check::Window, "the version of DRBD could not be seen".into(), "DRBD 8.3, 8.4 or 9", advice);
+            }
+            (None, _) => {
+                let advice = format!("drbdsetup show {name}");
+                self.add(Check::Window, format!("the options of {name} could not be read"), "them read", advice);
+            }
+            (Some(options), Some(Generation::V83)) if !options.two_primaries => {
+                let seen = format!("DRBD 8.3 cannot allow two Primaries of {name} at run time");
+                let advice =
+                    "write `net { allow-two-primaries; }` and `disk { fencing resource-only; }` into drbd.conf on both Dom0s, \
+                              then `drbdadm adjust` on both"
+                        .to_string();
+                self.add(Check::Window, seen, "two Primaries during the migration", advice);
+            }
+            _ => {}
+        }
+    }
+
+    fn about_that_end(&mut self, here: &End, there: &End, trip: &Trip) {
+        let domu = &here.domu;
+        if there.protocol != PROTOCOL {
+            let seen = format!("{} runs xen-migrate {}, this is {}", trip.to, there.version, here.version);
+            self.add(Check::Protocol, seen, "the same version on both", "install the same version on both Dom0s".into());
+        }
+        if !there.host.same_host(&trip.to)
+            && trip.to.as_str().parse::<std::net::IpAddr>().is_err()
+            && there.fqdn != trip.to.as_str()
+        {
+            let seen = format!("{} answers that it is {}", trip.to, there.host);
+            let advice = format!("getent hosts {}; is the name right in the table and in /etc/hosts?", trip.to);
+            self.add(Check::Host, seen, "the host that was asked for", advice);
+        }
+        if there.host == here.host {
+            let seen = format!("{} leads back to this very Dom0", trip.to);
+            self.add(Check::Host, seen, "another Dom0", format!("getent hosts {}", trip.to));
+        }
+        if there.toolstack != here.toolstack {
+            let seen = format!("{} here, {} on {}", here.toolstack, there.toolstack, trip.to);
+            self.add(
+                Check::Toolstack,
+                seen,
+                "the same toolstack on both ends",
+                "xm and xl do not understand each other's stream".into(),
+            );
+        }
+        for copy in &there.copies {
+            let seen = format!("{} is on {} already ({})", copy.domain.name, trip.to, copy.domain.state.in_words());
+            let advice = match copy.called {
+                CopyName::Plain => format!("look at it there; two domUs of one name cannot be: {} list", there.toolstack),
+                _ => format!("on {}: xen-migrate recover {domu}", trip.to),
+            };
+            self.add(Check::Name, seen, "no copy of it there", advice);
+        }
+        if let Some(row) = &there.row {
+            let returning_to_it = row.state == State::Returning && row.host.same_host(&here.host);
+            if row.state.in_flight() && !returning_to_it {
+                let seen = format!("the record of {} says {} {} since {}", trip.to, row.state, row.host, row.since);
+                self.add(Check::Flight, seen, "no migration in flight", format!("on {}: xen-migrate recover {domu}", trip.to));
+            }
+        }
+        // A `reverse` over there holds its lock while it waits for us; any other tool is in the way.
+        let asked_by_it = there.row.as_ref().is_some_and(|r| r.state == State::Returning && r.host.same_host(&here.host));
+        if let Some(holder) = there.busy.as_ref().filter(|_| !asked_by_it) {
+            let seen = format!("on {} {domu} is being worked on: {holder}", trip.to);
+            self.add(Check::Busy, seen, "one tool at a time", "wait until it has ended; nothing was touched".into());
+        }
+        if let Some(who) = &there.receiving {
+            let seen = format!("{} is receiving {domu}: {who}", trip.to);
+            self.add(Check::Busy, seen, "no other migration of it", "wait until it has ended; nothing was touched".into());
+        }
+        for what in &there.unseen {
+            self.add(Check::Host, format!("on {}: {what}", there.host), "everything seen", "mend that, then try again".into());
+        }
+    }
+
+    fn about_what_it_needs(&mut self, here: &End, there: &End) {
+        let domu = &here.domu;
+        let host = &there.host;
+        if let Some(copy) = here.copy(CopyName::Plain) {
+            let needed = copy.domain.memory + MEMORY_OVERHEAD;
+            if there.free_memory < needed {
+                let seen = format!("{} MiB are free on {host}", there.free_memory);
+                let advice = "free memory there, or --despite memory where Dom0 gives way by itself (autoballoon)".to_string();
+                self.add(Check::Memory, seen, &format!("{needed} MiB for {domu}"), advice);
+            }
+            if copy.kind.as_deref() == Some("pv") && here.pv_live == Some(false) {
+                let seen = "the hypervisor here is built without shadow paging (virt_caps), and the domU is PV".to_string();
+                let advice = "type=\"pvh\" in its config makes it movable; --despite versions tries all the same".to_string();
+                self.add(Check::Versions, seen, "a domU that can migrate live", advice);
+            }
+        }
+        if older(&there.xen, &here.xen) {
+            let seen = format!("Xen {} here, {} on {host}", here.xen, there.xen);
+            self.add(Check::Versions, seen, "the same Xen there, or a newer one", "--despite versions tries all the same".into());
+        }
+        match (&here.config, &there.config) {
+            (Some(ours), None) => {
+                let seen = format!("{host} has no config file for {domu}");
+                let advice = format!("scp {} {host}:{}; or --despite config", ours.path, ours.path);
+                self.add(Check::Config, seen, "its config file on both ends, or it cannot be started there", advice);
+            }
+            (Some(ours), Some(theirs)) if ours.digest != theirs.digest => {
+                let seen = format!("{} here and {} on {host} differ", ours.path, theirs.path);
+                let advice = format!("ssh {host} cat {} | diff {} -; or --despite config", theirs.path, ours.path);
+                self.add(Check::Config, seen, "the same config on both ends", advice);
+            }
+            _ => {}
+        }
+        for bridge in here.bridges_used.iter().filter(|b| !there.interfaces.contains(b)) {
+            let seen = format!("{host} has no bridge {bridge}");
+            self.add(Check::Bridges, seen, "every bridge that the domU uses", "make it there, or --despite bridges".into());
+        }
+    }
+
+    fn about_flying_blind(&mut self, here: &End) {
+        for disk in here.disks.iter().filter(|d| d.promoter == Promoter::Nobody) {
+            let Some(resource) = &disk.resource else { continue };
+            let seen = format!("disk {} is phy:, and nobody makes {resource} Primary on the other end", disk.vdev);
+            let advice = "xen-migrate setup HOST, which lets us do it; or drbd: disks, which promote themselves".to_string();
+            self.add(Check::Drbd, seen, "the dedicated key", advice);
+        }
+    }
+}
+
+/// What a domU takes beside its own memory: page tables, video memory, xenstore. Measured with 128 MiB PVH: below 4 MiB.
+const MEMORY_OVERHEAD: u64 = 8;
+
+/// Whether the first version is older than the second, by its numbers as far as both have them.
+fn older(a: &str, b: &str) -> bool {
+    let numbers = |v: &str| v.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok()).take(2).collect::<Vec<_>>();
+    numbers(a) < numbers(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::core::drbd::{Fencing, Options};
+
+    fn checks(here: &End, there: Option<&End>) -> Vec<Check> {
+        objections(here, there, &trip(), &[]).iter().map(|o| o.check).collect()
+    }
+
+    #[test]
+    fn a_healthy_pair_has_no_objection() {
+        let (here, there) = pair();
+        assert_eq!(objections(&here, Some(&there), &trip(), &[]), []);
+        assert_eq!(objections(&here, None, &trip(), &[]), []);
+    }
+
+    #[test]
+    fn each_fact_that_forbids_it_is_an_objection() {
+        type Spoil = fn(&mut End, &mut End);
+        let cases: [(&str, Check, Spoil); 25] = [
+            ("not here", Check::Domu, |h, _| h.copies.clear()),
+            ("paused", Check::Domu, |h, _| h.copies[0].domain.state = state("--p---")),
+            ("crashed", Check::Domu, |h, _| h.copies[0].domain.state = state("---sc-")),
+            ("suspended", Check::Domu, |h, _| h.copies[0].domain.state = state("---ss-")),
+            ("dying", Check::Domu, |h, _| h.copies[0].domain.state = state("-----d")),
+            ("a leftover here", Check::Domu, |h, _| h.copies.push(copy(CopyName::MigratedAway, "---ss-"))),
+            ("in flight", Check::Flight, |h, _| h.row = Some(row(State::Leaving))),
+            ("in flight there", Check::Flight, |_, t| t.row = Some(row(State::Leaving))),
+            ("busy", Check::Busy, |h, _| h.busy = Some("pid 1".into())),
+            ("busy there", Check::Busy, |_, t| t.busy = Some("pid 1".into())),
+            ("there already", Check::Name, |_, t| t.copies.push(copy(CopyName::Plain, "-b----"))),
+            ("leftover there", Check::Name, |_, t| t.copies.push(copy(CopyName::Incoming, "--p---"))),
+            ("ourselves", Check::Host, |h, t| t.host = h.host.clone()),
+            ("somebody else", Check::Host, |_, t| t.host = "dom0-x".parse().unwrap()),
+            ("no memory", Check::Memory, |_, t| t.free_memory = 100),
+            ("no config", Check::Config, |_, t| t.config = None),
+            ("other config", Check::Config, |_, t| t.config.as_mut().unwrap().digest = "x".into()),
+            ("no bridge", Check::Bridges, |_, t| t.interfaces.clear()),
+            ("older Xen", Check::Versions, |_, t| t.xen = "4.14.4".into()),
+            ("xm there", Check::Toolstack, |_, t| t.toolstack = crate::core::xen::Toolstack::Xm),
+            ("protocol", Check::Protocol, |_, t| t.protocol = 2),
+            ("a local disk", Check::Disks, |h, _| h.disks.push(disk(None))),
+            ("something unseen there", Check::Host, |_, t| t.unseen.push("xl list: exit 1".into())),
+            ("drbd.conf differs", Check::Window, |_, t| t.replicas[0].configured.options.two_primaries = true),
+            ("options not read", Check::Window, |h, _| h.replicas[0].options = None),
+        ];
+        for (name, check, spoil) in cases {
+            let (mut here, mut there) = pair();
+            spoil(&mut here, &mut there);
+            assert!(checks(&here, Some(&there)).contains(&check), "{name}: {:?}", checks(&here, Some(&there)));
+        }
+    }
+
+    #[test]
+    fn drbd_that_is_not_healthy_on_either_end_forbids_it() {
+        for spoil in [
+            |r: &mut ReplicaSeen| r.replica.peers[0].connection = Connection::Connecting,
+            |r: &mut ReplicaSeen| r.replica.peers[0].connection = Connection::Other("Levitating".into()),
+            |r: &mut ReplicaSeen| r.replica.peers[0].volumes[0].replication = Replication::SyncSource,
+            |r: &mut ReplicaSeen| r.replica.peers[0].volumes[0].disk = Disk::Inconsistent,
+            |r: &mut ReplicaSeen| r.replica.volumes[0].disk = Disk::Diskless,
+            |r: &mut ReplicaSeen| r.replica.volumes.clear(),
+            |r: &mut ReplicaSeen| r.replica.peers.clear(),
+            |r: &mut ReplicaSeen| r.replica.role = Role::Other("Tertiary".into()),
+            |r: &mut ReplicaSeen| r.configured.volumes.push(volume(1)),
+        ] {
+            let (mut here, there) = pair();
+            spoil(&mut here.replicas[0]);
+            assert!(checks(&here, Some(&there)).contains(&Check::Drbd));
+            let (here, mut there) = pair();
+            spoil(&mut there.replicas[0]);
+            assert!(checks(&here, Some(&there)).contains(&Check::Drbd));
+        }
+        let (here, mut there) = pair();
+        there.replicas.clear();
+        assert!(checks(&here, Some(&there)).contains(&Check::Drbd));
+    }
+
+    #[test]
+    fn drbd_8_3_needs_the_file_to_allow_two_primaries() {
+        let (mut here, mut there) = pair();
+        here.generation = Some(Generation::V83);
+        assert_eq!(checks(&here, Some(&there)), [Check::Window]);
+        for end in [&mut here, &mut there] {
+            end.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::DontCare });
+            end.replicas[0].configured.options.two_primaries = true;
+        }
+        assert_eq!(checks(&here, Some(&there)), []);
+    }
+
+    #[test]
+    fn what_protects_the_data_cannot_be_overruled() {
+        let (mut here, mut there) = pair();
+        there.free_memory = 0;
+        there.config = None;
+        here.replicas[0].replica.peers[0].connection = Connection::StandAlone;
+        let left = objections(&here, Some(&there), &trip(), &[Check::Memory, Check::Config, Check::Drbd]);
+        assert_eq!(left.iter().map(|o| o.check).collect::<Vec<_>>(), [Check::Drbd]);
+        assert!("drbd".parse::<Check>().is_err());
+        assert_eq!("memory".parse(), Ok(Check::Memory));
+    }
+
+    #[test]
+    fn the_peer_that_asked_us_to_send_is_not_in_its_own_way() {
+        let (here, mut there) = pair();
+        there.row = Some(row(State::Returning));
+        there.busy = Some("pid 1".into());
+        assert_eq!(checks(&here, Some(&there)), []);
+    }
+
+    #[test]
+    fn without_the_key_a_phy_disk_would_arrive_dead() {
+        let (mut here, _) = pair();
+        here.disks[0].promoter = Promoter::Nobody;
+        assert_eq!(checks(&here, None), [Check::Drbd]);
+        here.disks[0].promoter = Promoter::Opening;
+        assert_eq!(checks(&here, None), []);
+    }
+
+    #[test]
+    fn versions_compare_by_their_numbers() {
+        assert!(older("4.9.1", "4.17.0"));
+        assert!(!older("4.17.0", "4.17.7"));
+        assert!(!older("4.20", "4.17"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Deciding about a migration: from what two looks saw to a plan, a refusal, or a verdict.
+//!
+//! * [`check`]: may it begin? Every objection with its evidence, all at once.
+//! * [`prepare`]: the deeds up to and with the migration itself.
+//! * [`settle`]: whatever happened since — success, failure, crash, cut link — what is true now, and which deeds put the rest in order.
+//!   A migration that went well and a recovery after a power cut are the same decision.
+
+pub mod check;
+pub mod permit;
+pub mod prepare;
+pub mod settle;
+#[cfg(test)]
+mod testing;
+mod tidy;
+
+use super::names::HostName;
+use super::record::{Moment, Row, State};
+
+/// The journey that is being decided about, seen from the Dom0 that sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trip {
+    /// The Dom0 it goes to.
+    pub to: HostName,
+    /// The row asks to leave it paused there (`xl migrate -p`).
+    pub leave_paused: bool,
+    /// The domU's home, when it is not here.
+    pub home: Option<HostName>,
+    /// The host it had come from, when it is visiting here.
+    pub from: Option<HostName>,
+    /// When the plan is made.
+    pub now: Moment,
+}
+
+impl Trip {
+    /// The journey that a row in the record speaks of: one that was begun here, or the past one whose options are still open.
+    pub fn of_row(row: &Row, now: Moment) -> Trip {
+        Trip { to: row.host.clone(), leave_paused: false, home: row.home.clone(), from: row.from.clone(), now }
+    }
+
+    /// A row for the domU, with everything the record must not forget.
+    fn row(&self, domu: &super::names::DomuName, state: State, host: &HostName) -> Row {
+        Row {
+            domu: domu.clone(),
+            state,
+            host: host.clone(),
+            since: self.now,
+            open: Vec::new(),
+            home: self.home.clone(),
+            from: (state == State::Leaving).then(|| self.from.clone()).flatten(),
+        }
+    }
+
+    /// The row that is true once the domU runs there; `None`: it is at home there, nothing is to be remembered.
+    fn row_when_arrived(&self, domu: &super::names::DomuName) -> Option<Row> {
+        match &self.home {
+            None => Some(self.row(domu, State::Away, &self.to)),
+            Some(home) if home.same_host(&self.to) => None,
+            Some(_) => Some(self.row(domu, State::Passed, &self.to)),
+        }
+    }
+
+    /// The row that is true while the domU stays here; `None`: it is at home here.
+    fn row_when_stayed(&self, domu: &super::names::DomuName) -> Option<Row> {
+        self.from.as_ref().map(|from| self.row(domu, State::Visiting, from))
+    }
+}

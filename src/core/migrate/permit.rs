@@ -1,0 +1,214 @@
+//! What a peer that drives a migration may have done here, and when. Every deed is checked against what is here, not against what the
+//! peer says it saw.
+
+use crate::core::drbd::Role;
+use crate::core::facts::{CopyName, End};
+use crate::core::names::{HostName, ResourceName};
+use crate::core::record::State;
+use crate::core::step::Deed;
+
+/// Whether a peer may have the deed done here; the error says why not. Nothing is touched then.
+pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
+    let domu = &here.domu;
+    let expected = || match &here.row {
+        Some(row) if row.host.same_host(peer) => Ok(row),
+        Some(row) => Err(format!("{domu} is {} {} here, not on its way from {peer}", row.state, row.host)),
+        None => Err(format!("{domu} is not expected here from {peer}")),
+    };
+    let ours = |resource: &ResourceName| {
+        let row = expected()?;
+        if row.open.contains(resource) || here.disks.iter().any(|d| d.resource.as_ref() == Some(resource)) {
+            Ok(row)
+        } else {
+            Err(format!("{resource} is not a resource that {domu} brings"))
+        }
+    };
+    let copy = |called: CopyName, id: u32| {
+        expected()?;
+        if let Some(who) = &here.receiving {
+            return Err(format!("{domu} is still being received: {who}"));
+        }
+        match here.copies.iter().find(|c| c.called == called && c.domain.id == id) {
+            Some(copy) if copy.domain.state.paused && copy.domain.state.shutdown.is_none() => Ok(()),
+            Some(copy) => Err(format!("{} is {}", copy.domain.name, copy.domain.state.in_words())),
+            None => Err(format!("there is no such copy with the id {id}: {}", here.copies_in_words())),
+        }
+    };
+    match deed {
+        Deed::Expect { .. } => {
+            if let Some(copy) = here.copies.first() {
+                return Err(format!("{} is here already ({})", copy.domain.name, copy.domain.state.in_words()));
+            }
+            match &here.row {
+                Some(row) if row.state.in_flight() && !row.host.same_host(peer) => {
+                    Err(format!("{domu} is {} {} here since {}", row.state, row.host, row.since))
+                }
+                Some(row) if row.state == State::Leaving => {
+                    Err(format!("{domu} is leaving {} here since {}", row.host, row.since))
+                }
+                // A `reverse` here holds the lock while it waits for this very peer.
+                Some(row) if row.state == State::Returning => Ok(()),
+                _ => match &here.busy {
+                    Some(holder) => Err(format!("{domu} is being worked on here: {holder}")),
+                    None => Ok(()),
+                },
+            }
+        }
+        Deed::Open(resource) => match ours(resource)?.state {
+            State::Arriving | State::Returning => Ok(()),
+            state => Err(format!("{domu} is {state} here, so nothing is opened for it")),
+        },
+        Deed::Promote(resource) => {
+            let row = ours(resource)?;
+            if !matches!(row.state, State::Arriving | State::Returning) {
+                return Err(format!("{domu} is {} here, so nothing is promoted for it", row.state));
+            }
+            let seen = here.replica(resource).ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
+            let guarded = seen.options.as_ref().is_some_and(|o| o.fencing.guards())
+                || here.generation == Some(crate::core::drbd::Generation::V83);
+            if !guarded {
+                return Err(format!("{resource} has no guard here: a cut link would let it become Primary alone"));
+            }
+            if !seen.replica.is_connected() || !seen.replica.peer_is_primary() {
+                return Err(format!("{resource} is not connected to a Primary: {}", seen.in_words()));
+            }
+            Ok(())
+        }
+        Deed::Demote(resource) => {
+            ours(resource)?;
+            match here.copies.iter().find(|c| !c.domain.state.dying) {
+                Some(copy) => Err(format!("{} is here and uses {resource}", copy.domain.name)),
+                None => Ok(()),
+            }
+        }
+        Deed::Close(resource) => {
+            ours(resource)?;
+            let seen = here.replica(resource).ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
+            let both = seen.replica.role == Role::Primary && seen.replica.peer_is_primary();
+            if both { Err(format!("{resource} is Primary on both ends: {}", seen.in_words())) } else { Ok(()) }
+        }
+        Deed::Destroy { called: CopyName::Incoming, id } => copy(CopyName::Incoming, *id),
+        Deed::Adopt { id } => {
+            copy(CopyName::Incoming, *id)?;
+            match here.copy(CopyName::Plain) {
+                Some(other) => Err(format!("{} is here as well (id {})", other.domain.name, other.domain.id)),
+                None => Ok(()),
+            }
+        }
+        Deed::Unpause { id } => copy(CopyName::Plain, *id),
+        Deed::Arrived => {
+            expected()?;
+            match here.copy(CopyName::Plain) {
+                Some(_) => Ok(()),
+                None => Err(format!("{domu} is not here: {}", here.copies_in_words())),
+            }
+        }
+        Deed::Release => {
+            expected()?;
+            match here.copies.iter().find(|c| c.called == CopyName::Incoming && !c.domain.state.dying) {
+                Some(copy) => Err(format!("{} is here", copy.domain.name)),
+                None => Ok(()),
+            }
+        }
+        Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Destroy { .. } => Err("no peer may ask for that".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::core::drbd::{Connection, Fencing, Options};
+    use crate::core::record::Row;
+
+    fn arriving() -> End {
+        let (_, mut there) = pair();
+        there.row = Some(Row { open: vec!["r0".parse().unwrap()], ..row(State::Arriving) });
+        there.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::ResourceOnly });
+        there
+    }
+
+    fn may(deed: Deed, here: &End) -> bool {
+        permit(&deed, here, &"dom0-a".parse().unwrap()).is_ok()
+    }
+
+    fn r0() -> ResourceName {
+        "r0".parse().unwrap()
+    }
+
+    #[test]
+    fn nothing_is_done_for_a_domu_that_is_not_expected_from_that_very_peer() {
+        for spoil in [|e: &mut End| e.row = None, |e: &mut End| e.row.as_mut().unwrap().host = "dom0-x".parse().unwrap()] {
+            let mut end = arriving();
+            end.copies = vec![copy(CopyName::Incoming, "--p---"), copy(CopyName::Plain, "--p---")];
+            spoil(&mut end);
+            for deed in [
+                Deed::Open(r0()),
+                Deed::Close(r0()),
+                Deed::Promote(r0()),
+                Deed::Demote(r0()),
+                Deed::Destroy { called: CopyName::Incoming, id: 7 },
+                Deed::Adopt { id: 7 },
+                Deed::Unpause { id: 7 },
+                Deed::Arrived,
+                Deed::Release,
+            ] {
+                assert!(!may(deed.clone(), &end), "{deed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_promotion_needs_the_guard_and_a_connected_primary() {
+        assert!(may(Deed::Promote(r0()), &arriving()));
+        for spoil in [
+            |e: &mut End| e.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::DontCare }),
+            |e: &mut End| e.replicas[0].options = None,
+            |e: &mut End| e.replicas[0].replica.peers[0].connection = Connection::Connecting,
+            |e: &mut End| e.replicas[0].replica.peers[0].role = Role::Secondary,
+            |e: &mut End| e.row.as_mut().unwrap().state = State::Visiting,
+            |e: &mut End| e.row.as_mut().unwrap().open.clear(),
+        ] {
+            let mut end = arriving();
+            spoil(&mut end);
+            assert!(!may(Deed::Promote(r0()), &end));
+        }
+    }
+
+    #[test]
+    fn only_a_paused_copy_that_nobody_receives_is_touched() {
+        let mut end = arriving();
+        end.copies = vec![copy(CopyName::Incoming, "--p---")];
+        assert!(may(Deed::Adopt { id: 7 }, &end));
+        assert!(may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &end));
+        assert!(!may(Deed::Destroy { called: CopyName::Incoming, id: 8 }, &end), "another id");
+        assert!(!may(Deed::Demote(r0()), &end), "it is in use");
+        assert!(!may(Deed::Release, &end));
+        end.receiving = Some("pid 1".into());
+        assert!(!may(Deed::Adopt { id: 7 }, &end));
+        end.receiving = None;
+        end.copies = vec![copy(CopyName::Incoming, "-b----")];
+        assert!(!may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &end), "it executes");
+        end.copies = vec![copy(CopyName::Incoming, "--p---"), copy(CopyName::Plain, "-b----")];
+        assert!(!may(Deed::Adopt { id: 7 }, &end), "there is one already");
+    }
+
+    #[test]
+    fn a_domu_is_expected_only_where_nothing_of_it_is() {
+        let expect = || Deed::Expect { open: vec![], home: None };
+        let mut end = arriving();
+        assert!(may(expect(), &end), "again, after a lost answer");
+        end.row = None;
+        assert!(may(expect(), &end));
+        end.busy = Some("pid 1".into());
+        assert!(!may(expect(), &end));
+        end.row = Some(row(State::Returning));
+        assert!(may(expect(), &end), "a reverse waits for it");
+        end.busy = None;
+        end.row = Some(Row { host: "dom0-x".parse().unwrap(), ..row(State::Arriving) });
+        assert!(!may(expect(), &end));
+        end.row = None;
+        end.copies = vec![copy(CopyName::Plain, "--p---")];
+        assert!(!may(expect(), &end));
+    }
+}

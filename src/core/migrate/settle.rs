@@ -1,0 +1,344 @@
+//! What is true after a migration, however it ended, and which deeds put the rest in order.
+//!
+//! Neither exit codes nor the tool's last words decide, but what both ends show: `xl`'s exit 1 covers "runs here" as well as "undefined",
+//! and `xm` can exit 0 with the domU running nowhere (facts 1.3, 2.7). Three facts about `xl` carry the decision (`xl_migrate.c`):
+//!
+//! * the target's copy is called `NAME--incoming` until it is given permission to run; under that name it has never run;
+//! * the sender renames its copy to `NAME--migratedaway` only after the target has acknowledged that it has everything,
+//!   and before it gives that permission;
+//! * so a copy that executes at the sender under the plain name proves that the target's does not, and the other way round.
+//!
+//! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
+
+use super::Trip;
+use super::tidy::{leave_unwell, tidy_after_arrival, tidy_after_staying};
+use crate::core::drbd::Role;
+use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
+use crate::core::step::{Deed, Step};
+use crate::core::xen::Toolstack;
+
+/// Where the domU is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// On the target. The text says what else is to be known about it there.
+    Arrived(Option<String>),
+    /// On the target, and not well: what is wrong. It may still be getting ready; look again before it is believed.
+    Unwell(String),
+    /// Still here. The text says what else is to be known about it here.
+    Stayed(Option<String>),
+    /// Something is still moving, or about to: look again later.
+    Moving(String),
+    /// It executes at neither end, and no copy of it can be told to be whole: a person must decide.
+    Nowhere(String),
+    /// What was seen does not say where it is, or says that it is in two places: a person must look.
+    Undecided(String),
+}
+
+/// The verdict of one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// Where the domU is.
+    pub ending: Ending,
+    /// What is to be done now, in this order; then both ends are looked at again.
+    pub steps: Vec<Step>,
+    /// What cannot be put in order yet, and why: it stays on the record.
+    pub pending: Vec<String>,
+    /// The commands for a person, when a person must act.
+    pub commands: Vec<String>,
+}
+
+/// Decides. `there` says why it could not be seen, if it could not; `reported` is whether `xl` said that the target reported success,
+/// which counts only while the target cannot be seen.
+pub fn settle(here: &End, there: Result<&End, &str>, trip: &Trip, reported: bool) -> Settlement {
+    let verdict = match there {
+        _ if !here.unseen.is_empty() => Verdict::Undecided(format!("on {}: {}", here.host, here.unseen.join("; ")), vec![]),
+        Ok(there) if !there.unseen.is_empty() => one_seen(here, &there.unseen.join("; "), trip, reported),
+        Ok(there) => both_seen(here, there, trip),
+        Err(why) => one_seen(here, why, trip, reported),
+    };
+    let far = there.ok().filter(|t| t.unseen.is_empty());
+    match verdict {
+        Verdict::Arrived(note) => tidy_after_arrival(here, far, trip, note),
+        Verdict::Unwell(doubt) => leave_unwell(here, there.ok(), trip, doubt),
+        Verdict::Stayed(note) => tidy_after_staying(here, far, trip, note),
+        Verdict::First(step) => Settlement {
+            ending: Ending::Moving(format!("{} on its way to run on {}", here.domu, trip.to)),
+            steps: vec![step],
+            pending: vec![],
+            commands: vec![],
+        },
+        Verdict::Moving(what) => Settlement { ending: Ending::Moving(what), steps: vec![], pending: vec![], commands: vec![] },
+        Verdict::Nowhere(what, commands) => {
+            Settlement { ending: Ending::Nowhere(what), steps: vec![], pending: vec![], commands }
+        }
+        Verdict::Undecided(what, commands) => {
+            Settlement { ending: Ending::Undecided(what), steps: vec![], pending: vec![], commands }
+        }
+    }
+}
+
+enum Verdict {
+    Arrived(Option<String>),
+    Unwell(String),
+    Stayed(Option<String>),
+    /// One deed that must come before anything else can be said.
+    First(Step),
+    Moving(String),
+    Nowhere(String, Vec<String>),
+    Undecided(String, Vec<String>),
+}
+
+/// A copy's condition, as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Executing,
+    Paused,
+    Suspended,
+    /// Powered off, crashed, rebooting: it ended by itself.
+    Ended,
+}
+
+/// The copies of one end, without those that are just dying.
+struct Copies<'a> {
+    plain: Option<(&'a CopySeen, Is)>,
+    incoming: Option<(&'a CopySeen, Is)>,
+    sent: Option<(&'a CopySeen, Is)>,
+    dying: Option<&'a CopySeen>,
+}
+
+impl<'a> Copies<'a> {
+    fn of(end: &'a End) -> Copies<'a> {
+        let find = |names: &[CopyName]| {
+            end.copies.iter().find(|c| names.contains(&c.called) && !c.domain.state.dying).map(|c| {
+                let state = &c.domain.state;
+                let is = if state.is_suspended() {
+                    Is::Suspended
+                } else if state.shutdown.is_some() {
+                    Is::Ended
+                } else if state.paused {
+                    Is::Paused
+                } else {
+                    Is::Executing
+                };
+                (c, is)
+            })
+        };
+        Copies {
+            plain: find(&[CopyName::Plain]),
+            incoming: find(&[CopyName::Incoming]),
+            sent: find(&[CopyName::MigratedAway, CopyName::Migrating]),
+            dying: end.copies.iter().find(|c| c.domain.state.dying),
+        }
+    }
+}
+
+fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
+    let domu = &here.domu;
+    let (h, t) = (Copies::of(here), Copies::of(there));
+    let seen = || format!("on {}: {}; on {}: {}", here.host, here.copies_in_words(), there.host, there.copies_in_words());
+    let undecided = |commands: Vec<String>| Verdict::Undecided(seen(), commands);
+    let look = || vec![format!("{} list", here.toolstack), format!("ssh {} {} list", there.host, there.toolstack)];
+
+    // The one thing that must never be, whatever the names and whoever is at work.
+    let executes = |end: &End| end.copies.iter().any(|c| c.domain.state.executes());
+    if executes(here) && executes(there) {
+        let commands = vec![
+            format!("{} pause {domu}", here.toolstack),
+            format!("on {}: {} pause {domu}", there.host, there.toolstack),
+            "then decide which one has the data that counts, and destroy the other".to_string(),
+        ];
+        return Verdict::Undecided(format!("{domu} EXECUTES ON BOTH DOM0S: {}", seen()), commands);
+    }
+    if let Some(holder) = &here.busy {
+        return Verdict::Moving(format!("{domu} is still being worked on here: {holder}"));
+    }
+    if let Some(who) = &there.receiving {
+        return Verdict::Moving(format!("{} is still receiving {domu}: {who}", there.host));
+    }
+    if let Some(copy) = h.dying.or(t.dying) {
+        // A copy that is being torn down may still execute for a moment in what was seen; without another copy nothing can be said.
+        if h.plain.is_none() && t.plain.is_none() {
+            return Verdict::Moving(format!("{} is being torn down", copy.domain.name));
+        }
+    }
+    if let (Some(a), Some(b)) = (uuid(&h), uuid(&t))
+        && a != b
+        && (t.plain.is_some() || t.incoming.is_some())
+    {
+        let what = format!("{}, and they are not the same domU (uuid {a} here, {b} there)", seen());
+        return Verdict::Undecided(what, look());
+    }
+
+    // A copy that executes under a name of xl's was let run by somebody else.
+    if t.incoming.is_some_and(|(_, is)| is == Is::Executing)
+        || (here.toolstack == Toolstack::Xl && h.sent.is_some_and(|(_, is)| is == Is::Executing))
+    {
+        return undecided(look());
+    }
+
+    match (h.plain, h.sent, t.plain, t.incoming) {
+        // It executes there.
+        (None, sent, Some((_, Is::Executing)), _) => match sent {
+            Some((_, Is::Executing)) => undecided(look()),
+            _ => arrived(there),
+        },
+        (Some(_), _, Some((_, Is::Executing)), _) => undecided(look()),
+
+        // It executes here.
+        (Some((_, Is::Executing)), None, None, _) => Verdict::Stayed(None),
+        (Some((_, Is::Executing)), None, Some((copy, _)), _) => Verdict::Stayed(Some(format!(
+            "{} has a domain {} that is {}; it is not ours to touch",
+            there.host,
+            copy.domain.name,
+            copy.domain.state.in_words()
+        ))),
+        (Some((_, Is::Executing)), Some(_), _, _) => undecided(look()),
+        (_, Some((_, Is::Executing)), _, _) if here.toolstack == Toolstack::Xm => {
+            Verdict::Moving(format!("xend is still sending {domu}"))
+        }
+
+        // xend gives the target's copy its name at once, so a paused one may lack its last pages: it is xend's alone to let it run.
+        (None, _, Some((_, Is::Paused)), _) if there.toolstack == Toolstack::Xm && !trip.leave_paused => {
+            Verdict::Moving(format!("xend on {} is still building {domu}", there.host))
+        }
+
+        // Neither executes. The sender had everything acknowledged, so the target's copy is whole and has never run: let it go on.
+        (None, Some((_, Is::Suspended)), None, Some((copy, Is::Paused))) if here.toolstack == Toolstack::Xl => Verdict::First(
+            Step::there(Deed::Adopt { id: copy.domain.id }, "it is whole, has never run, and ours is suspended for good"),
+        ),
+        // It has its name already, so it was given permission, and was not unpaused.
+        (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(there),
+        (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) => {
+            Verdict::First(Step::there(Deed::Unpause { id: copy.domain.id }, "it was given its name, and no other copy can run"))
+        }
+        (None, None | Some((_, Is::Suspended | Is::Ended)), Some((copy, Is::Ended | Is::Suspended)), None) => {
+            let state = copy.domain.state.in_words();
+            Verdict::Arrived(Some(format!("{domu} is {state} on {}: it ended by itself there", there.host)))
+        }
+
+        // Ours is the only copy, and it does not execute.
+        (Some((copy, Is::Ended)), None, None, _) => {
+            Verdict::Stayed(Some(format!("{domu} is {} here: it ended by itself", copy.domain.state.in_words())))
+        }
+        (Some((_, Is::Paused)), None, None, _) => {
+            Verdict::Stayed(Some(format!("{domu} is paused here; to let it run: {} unpause {domu}", here.toolstack)))
+        }
+        (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
+            let what = format!(
+                "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
+                copy.domain.name, there.host
+            );
+            Verdict::Nowhere(what, wake_or_restart(here, copy))
+        }
+        (Some((copy, Is::Suspended)), None, None, Some((far, _))) => {
+            let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, far.domain.id)];
+            commands.extend(wake_or_restart(here, copy));
+            let what = format!("{domu} executes nowhere; the copy on {} may lack its last pages: {}", there.host, seen());
+            Verdict::Nowhere(what, commands)
+        }
+
+        // Only a copy that never ran, and nobody knows whether ours ran on after it was made: its memory may be older than the disk.
+        (None, None, None, Some((copy, _))) => {
+            let what = format!(
+                "{domu} executes nowhere: on {} {} is {}, and nothing proves that its memory is as new as the disk",
+                there.host,
+                copy.domain.name,
+                copy.domain.state.in_words()
+            );
+            let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id)];
+            commands.extend(start_anew(here));
+            Verdict::Nowhere(what, commands)
+        }
+        (None, None, None, None) => {
+            let what = format!("{domu} runs on neither {} nor {}", here.host, there.host);
+            Verdict::Nowhere(what, start_anew(here))
+        }
+        _ => undecided(look()),
+    }
+}
+
+/// It executes there (or waits there paused, as was asked): is it well?
+fn arrived(there: &End) -> Verdict {
+    let mut doubts = Vec::new();
+    // An HVM guest without PV drivers never connects its disks this way: then only the roles speak.
+    let copy = there.copy(CopyName::Plain).filter(|c| c.kind.as_deref() != Some("hvm"));
+    if let Some(blocks) = copy.and_then(|c| c.blocks.as_ref()) {
+        let dead: Vec<String> =
+            blocks.iter().filter(|b| b.state != 4).map(|b| format!("{} in state {}", b.vdev, b.state)).collect();
+        let disks = there.disks.iter().filter(|d| d.resource.is_some()).count();
+        if !dead.is_empty() {
+            doubts.push(format!("its disks are not connected on {}: {} (4 is right)", there.host, dead.join(", ")));
+        } else if blocks.len() < disks {
+            doubts.push(format!("of its {disks} disks {} show on {}", blocks.len(), there.host));
+        }
+    }
+    for r in there.replicas.iter().filter(|r| r.replica.role != Role::Primary) {
+        doubts.push(format!("{} is {} on {}", r.replica.resource, r.replica.role, there.host));
+    }
+    if doubts.is_empty() { Verdict::Arrived(None) } else { Verdict::Unwell(doubts.join("; ")) }
+}
+
+fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
+    let domu = &here.domu;
+    let h = Copies::of(here);
+    if let Some(holder) = &here.busy {
+        return Verdict::Moving(format!("{domu} is still being worked on here: {holder}"));
+    }
+    let recover = format!("xen-migrate recover {domu}");
+    match (h.plain, h.sent) {
+        (Some((_, Is::Executing)), None) => Verdict::Stayed(None),
+        (Some((copy, Is::Ended)), None) => {
+            Verdict::Stayed(Some(format!("{domu} is {} here: it ended by itself", copy.domain.state.in_words())))
+        }
+        (Some((_, Is::Paused)), None) => {
+            Verdict::Stayed(Some(format!("{domu} is paused here; to let it run: {} unpause {domu}", here.toolstack)))
+        }
+        (None, None) if reported => Verdict::Arrived(None),
+        (None, None) => {
+            let roles: Vec<String> = here.replicas.iter().map(ReplicaSeen::in_words).collect();
+            let what = format!("{domu} is not here, and {} cannot be seen ({why}); DRBD shows: {}", trip.to, roles.join("; "));
+            Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
+        }
+        (_, Some((_, Is::Executing))) if here.toolstack == Toolstack::Xm => {
+            Verdict::Moving(format!("xend is still sending {domu}"))
+        }
+        _ => {
+            let what = format!(
+                "{}; whether {} runs it cannot be seen ({why}). Do not resume or unpause anything before that is known",
+                here.copies_in_words(),
+                trip.to
+            );
+            Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
+        }
+    }
+}
+
+/// The uuid of an end's copies, where it is known.
+fn uuid<'a>(copies: &Copies<'a>) -> Option<&'a str> {
+    [copies.plain, copies.sent, copies.incoming].into_iter().flatten().find_map(|(c, _)| c.domain.uuid.as_deref())
+}
+
+fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
+    let domu = &here.domu;
+    let mut commands = Vec::new();
+    if copy.called != CopyName::Plain {
+        commands.push(format!("{} rename {} {domu}", here.toolstack, copy.domain.id));
+    }
+    commands.push(format!("{} resume {} (Xen 4.20 and later; it goes on where it was), or else", here.toolstack, copy.domain.id));
+    commands.push(format!("{} destroy {}, and then", here.toolstack, copy.domain.id));
+    commands.extend(start_anew(here));
+    commands
+}
+
+fn start_anew(here: &End) -> Vec<String> {
+    let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
+    vec![
+        "drbdsetup status (every peer Connected and Secondary, or do not go on)".to_string(),
+        format!("{} create {config} (like after a power cut: its memory is lost, its disk is whole)", here.toolstack),
+        format!("xen-migrate recover {}", here.domu),
+    ]
+}
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

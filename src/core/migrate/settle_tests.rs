@@ -1,0 +1,218 @@
+//! What settle decides, case by case, and over every combination of copies.
+
+use super::super::testing::*;
+use super::*;
+use crate::core::drbd::{Connection, Fencing, Options};
+use crate::core::record::{Row, State};
+
+/// A pair in mid-migration: both records know of it, the window is open, both are Primary.
+fn flight() -> (End, End) {
+    let (mut here, mut there) = pair();
+    let open = vec!["r0".parse().unwrap()];
+    here.row = Some(Row { open: open.clone(), ..row(State::Leaving) });
+    there.row = Some(Row { open, ..row(State::Arriving) });
+    for end in [&mut here, &mut there] {
+        end.copies.clear();
+        end.replicas = vec![replica(Role::Primary, Role::Primary)];
+        end.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::ResourceOnly });
+    }
+    (here, there)
+}
+
+fn words(s: &Settlement) -> Vec<String> {
+    s.steps.iter().map(|s| format!("{:?}: {}", s.place, s.deed)).collect()
+}
+
+#[test]
+fn it_arrived_and_everything_is_put_in_order() {
+    let (here, mut there) = flight();
+    there.copies.push(copy(CopyName::Plain, "-b----"));
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert_eq!(s.ending, Ending::Arrived(None));
+    assert_eq!(
+        words(&s),
+        [
+            "Here: record: web away dom0-b open=r0",
+            "Here: r0: become Secondary",
+            "There: r0: the options of drbd.conf again",
+            "Here: r0: the options of drbd.conf again",
+            "There: record: it has arrived",
+            "Here: record: web away dom0-b",
+        ]
+    );
+}
+
+#[test]
+fn it_stayed_and_everything_is_put_back() {
+    let (mut here, mut there) = flight();
+    here.copies.push(copy(CopyName::Plain, "-b----"));
+    there.copies.push(copy(CopyName::Incoming, "--p---"));
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert_eq!(s.ending, Ending::Stayed(None));
+    assert_eq!(
+        words(&s),
+        [
+            "Here: record: web here dom0-b open=r0",
+            "There: destroy the copy --incoming (id 7)",
+            "There: r0: become Secondary",
+            "There: r0: the options of drbd.conf again",
+            "Here: r0: the options of drbd.conf again",
+            "There: record: nothing comes any more",
+            "Here: record: its row goes",
+        ]
+    );
+}
+
+#[test]
+fn xl_lost_its_connection_after_giving_permission() {
+    // F12: the sender's copy suspended, the target's one of three things.
+    let (mut here, mut there) = flight();
+    here.copies.push(copy(CopyName::MigratedAway, "---ss-"));
+    there.copies.push(copy(CopyName::Incoming, "--p---"));
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert_eq!(words(&s), ["There: give the copy --incoming (id 7) its name and let it run"]);
+
+    there.copies = vec![copy(CopyName::Plain, "--p---")];
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert_eq!(words(&s), ["There: unpause it (id 7)"]);
+
+    there.copies = vec![copy(CopyName::Plain, "------")];
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert_eq!(s.ending, Ending::Arrived(None));
+    assert!(words(&s).contains(&"Here: destroy the copy --migratedaway (id 7)".to_string()));
+
+    there.copies.clear();
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert!(matches!(s.ending, Ending::Nowhere(_)));
+    assert_eq!(s.steps, [], "nothing is destroyed on a guess");
+    assert!(s.commands.iter().any(|c| c.contains("resume")));
+}
+
+#[test]
+fn a_peer_that_cannot_be_seen_is_never_guessed_at() {
+    let (mut here, _) = flight();
+    here.copies.push(copy(CopyName::MigratedAway, "---ss-"));
+    assert!(matches!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Undecided(_)));
+    assert!(matches!(settle(&here, Err("no answer"), &trip(), true).ending, Ending::Undecided(_)));
+    here.copies.clear();
+    assert!(matches!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Undecided(_)));
+    let reported = settle(&here, Err("no answer"), &trip(), true);
+    assert_eq!(reported.ending, Ending::Arrived(None));
+    assert_eq!(reported.pending.len(), 1, "the window waits for the peer");
+    here.copies.push(copy(CopyName::Plain, "-b----"));
+    assert_eq!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Stayed(None));
+}
+
+#[test]
+fn a_window_is_never_shut_on_one_end_of_a_broken_connection() {
+    let (mut here, mut there) = flight();
+    here.copies.push(copy(CopyName::Plain, "-b----"));
+    there.replicas[0].replica.role = Role::Secondary;
+    for end in [&mut here, &mut there] {
+        end.replicas[0].replica.peers[0].connection = Connection::Connecting;
+    }
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Close(_) | Deed::Forget)), "{:?}", words(&s));
+    assert_eq!(s.pending.len(), 1);
+}
+
+#[test]
+fn a_dead_disk_on_the_target_is_not_a_success() {
+    let (here, mut there) = flight();
+    let mut dead = copy(CopyName::Plain, "-b----");
+    dead.blocks.as_mut().unwrap()[0].state = 6;
+    there.copies.push(dead);
+    assert!(matches!(settle(&here, Ok(&there), &trip(), true).ending, Ending::Unwell(_)));
+    there.copies = vec![copy(CopyName::Plain, "-b----")];
+    there.replicas[0].replica.role = Role::Secondary;
+    let s = settle(&here, Ok(&there), &trip(), true);
+    assert!(matches!(s.ending, Ending::Unwell(_)));
+    assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Demote(_) | Deed::Close(_))));
+}
+
+#[test]
+fn the_operators_own_options_are_left_alone() {
+    let (mut here, mut there) = flight();
+    here.copies.push(copy(CopyName::Plain, "-b----"));
+    here.row = None;
+    there.row = None;
+    let s = settle(&here, Ok(&there), &trip(), false);
+    assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Close(_))), "{:?}", words(&s));
+}
+
+#[test]
+fn a_visitor_that_goes_home_leaves_no_row_and_one_that_goes_on_leaves_a_trail() {
+    let (here, mut there) = flight();
+    there.copies.push(copy(CopyName::Plain, "-b----"));
+    let home = Trip { home: Some("dom0-b".parse().unwrap()), ..trip() };
+    let s = settle(&here, Ok(&there), &home, false);
+    assert_eq!(s.steps.last().unwrap().deed, Deed::Forget);
+    let on = Trip { home: Some("dom0-c".parse().unwrap()), ..trip() };
+    let s = settle(&here, Ok(&there), &on, false);
+    assert!(matches!(&s.steps.last().unwrap().deed, Deed::Note(row) if row.state == State::Passed));
+}
+
+/// Every combination of copies at both ends: no deed ever lets a second copy run, destroys one that executes, or one that is the last.
+#[test]
+fn all_combinations_of_copies_keep_the_promises() {
+    let plain = [None, Some("-b----"), Some("--p---"), Some("---ss-"), Some("---s--"), Some("---sc-"), Some("-----d")];
+    let other = [None, Some("--p---"), Some("---ss-"), Some("-b----"), Some("-----d")];
+    let mut seen = 0;
+    for toolstack in [Toolstack::Xl, Toolstack::Xm] {
+        for hp in plain {
+            for hs in other {
+                for tp in plain {
+                    for ti in other {
+                        let (mut here, mut there) = flight();
+                        here.toolstack = toolstack;
+                        there.toolstack = toolstack;
+                        let sent = if toolstack == Toolstack::Xl { CopyName::MigratedAway } else { CopyName::Migrating };
+                        here.copies.extend(hp.map(|l| copy(CopyName::Plain, l)));
+                        here.copies.extend(hs.map(|l| copy(sent, l)));
+                        there.copies.extend(tp.map(|l| copy(CopyName::Plain, l)));
+                        there.copies.extend(ti.map(|l| copy(CopyName::Incoming, l)));
+                        let s = settle(&here, Ok(&there), &trip(), true);
+                        keeps_the_promises(&here, &there, &s);
+                        seen += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(seen, 2 * 7 * 5 * 7 * 5);
+}
+
+fn keeps_the_promises(here: &End, there: &End, s: &Settlement) {
+    let case = || format!("{} | {} -> {:?} {:?}", here.copies_in_words(), there.copies_in_words(), s.ending, words(s));
+    let executes = |end: &End| end.copies.iter().any(|c| c.domain.state.executes());
+    let (h, t) = (executes(here), executes(there));
+    for step in &s.steps {
+        match (&step.place, &step.deed) {
+            (crate::core::step::Place::There, Deed::Adopt { .. } | Deed::Unpause { .. }) => {
+                assert!(!h && !t, "lets a second copy run: {}", case());
+                assert_eq!(here.toolstack, Toolstack::Xl, "xend's alone: {}", case());
+            }
+            (crate::core::step::Place::There, Deed::Destroy { called, .. }) => {
+                assert_eq!(*called, CopyName::Incoming);
+                assert!(here.copy(CopyName::Plain).is_some_and(|c| !c.domain.state.dying), "destroys the last copy: {}", case());
+            }
+            (crate::core::step::Place::Here, Deed::Destroy { called, .. }) => {
+                assert_ne!(*called, CopyName::Plain, "{}", case());
+                assert!(there.copy(CopyName::Plain).is_some_and(|c| !c.domain.state.dying), "destroys the last copy: {}", case());
+                assert!(!here.copy(*called).unwrap().domain.state.executes(), "{}", case());
+            }
+            (crate::core::step::Place::Here, Deed::Demote(_)) => assert!(!h, "{}", case()),
+            (crate::core::step::Place::There, Deed::Demote(_)) => assert!(!t, "{}", case()),
+            _ => {}
+        }
+    }
+    match &s.ending {
+        Ending::Arrived(_) => assert!(!h && there.copy(CopyName::Plain).is_some(), "{}", case()),
+        Ending::Stayed(_) => assert!(!t && here.copy(CopyName::Plain).is_some(), "{}", case()),
+        Ending::Undecided(_) | Ending::Nowhere(_) => assert!(!s.commands.is_empty() && s.steps.is_empty(), "{}", case()),
+        Ending::Moving(_) | Ending::Unwell(_) => {}
+    }
+    if h && t {
+        assert!(matches!(s.ending, Ending::Undecided(_)), "{}", case());
+    }
+}

@@ -1,0 +1,216 @@
+//! `symlinks.sh`: one copy, its names, and nothing of anybody else's.
+
+#![expect(clippy::disallowed_methods, reason = "the script is run as an operator runs it")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+use xen_drbd::applets::NAMES;
+
+const EXE: &str = env!("CARGO_BIN_EXE_xen-drbd");
+
+/// A Dom0's file system to be, with a blank in its path.
+struct Place {
+    _temp: TempDir,
+    dir: PathBuf,
+}
+
+impl Place {
+    fn new() -> Place {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("a dom0");
+        fs::create_dir_all(dir.join("etc/xen")).unwrap();
+        Place { _temp: temp, dir }
+    }
+
+    fn bin(&self, name: &str) -> PathBuf {
+        self.dir.join("usr/local/bin").join(name)
+    }
+
+    fn init(&self) -> PathBuf {
+        self.dir.join("etc/init.d/xen-drbd-auto")
+    }
+
+    fn script(&self, args: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("symlinks.sh");
+        let mut command = Command::new("sh");
+        command.arg(script).args(args).env("DESTDIR", &self.dir).env_remove("PREFIX").current_dir("/");
+        command.output().unwrap()
+    }
+
+    /// Runs it with the executable that was built for this test, and wants this exit code.
+    fn run(&self, verb: &str, code: i32) -> String {
+        let output = self.script(&[verb, "--from", EXE]);
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{verb}: {text}");
+        text
+    }
+
+    /// Everything there is, with what it is, so that "nothing was touched" can be said.
+    fn all(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut folders = vec![self.dir.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let meta = path.symlink_metadata().unwrap();
+                let what = if meta.is_symlink() {
+                    fs::read_link(&path).unwrap().display().to_string()
+                } else {
+                    format!("{} {} {}", meta.ino(), meta.size(), meta.mtime_nsec())
+                };
+                if meta.is_dir() {
+                    folders.push(path.clone());
+                    all.push(path.display().to_string());
+                } else {
+                    all.push(format!("{} {what}", path.display()));
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+}
+
+#[test]
+fn installed_it_runs_under_each_name() {
+    let place = Place::new();
+    let said = place.run("install", 0);
+    assert!(said.contains("copied") && said.contains("linked"), "{said}");
+    assert_eq!(place.bin("xen-drbd").metadata().unwrap().mode() & 0o7777, 0o755);
+    assert_eq!(fs::read(place.bin("xen-drbd")).unwrap(), fs::read(EXE).unwrap());
+    for name in NAMES {
+        assert_eq!(fs::read_link(place.bin(name)).unwrap(), Path::new("xen-drbd"), "{name}");
+        let ran = Command::new(place.bin(name)).arg("--help").env_remove("SSH_ORIGINAL_COMMAND").output().unwrap();
+        assert!(ran.status.code().is_some(), "{name}: {ran:?}");
+    }
+    // The link of the real system, not of the folder it is prepared in.
+    assert_eq!(fs::read_link(place.init()).unwrap(), Path::new("/usr/local/bin/xen-drbd-auto"));
+    assert!(place.dir.join("etc/xen/drbd-auto").is_dir());
+    let only: Vec<_> = fs::read_dir(place.bin("")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(only.len(), 1 + NAMES.len(), "something is left over: {only:?}");
+    place.run("status", 0);
+}
+
+#[test]
+fn a_second_time_nothing_is_left_to_do() {
+    let place = Place::new();
+    place.run("install", 0);
+    let before = place.all();
+    let said = place.run("install", 0);
+    assert!(!said.contains("copied") && !said.contains("linked"), "{said}");
+    assert_eq!(said.matches("already so").count(), 2 + NAMES.len(), "{said}");
+    assert_eq!(place.all(), before);
+}
+
+#[test]
+fn a_newer_executable_replaces_ours_by_rename() {
+    let place = Place::new();
+    place.run("install", 0);
+    let newer = place.dir.join("newer");
+    fs::copy("/bin/true", &newer).unwrap();
+    let inode = place.bin("xen-drbd").metadata().unwrap().ino();
+    let output = place.script(&["--from", newer.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read(place.bin("xen-drbd")).unwrap(), fs::read(&newer).unwrap());
+    assert_ne!(place.bin("xen-drbd").metadata().unwrap().ino(), inode, "written in place, under a running program");
+}
+
+#[test]
+fn uninstalled_nothing_of_ours_is_left_and_all_of_theirs() {
+    let place = Place::new();
+    let (tab, config) = (place.dir.join("etc/xen/migrate-tab.txt"), place.dir.join("etc/xen/drbd-auto/web.cfg"));
+    fs::write(&tab, "web dom0-b\n").unwrap();
+    place.run("install", 0);
+    fs::write(&config, "name = 'web'\n").unwrap();
+    fs::write(place.bin("other"), "").unwrap();
+    place.run("uninstall", 0);
+    assert!(tab.exists() && config.exists() && place.bin("other").exists());
+    for name in NAMES.iter().chain(&["xen-drbd"]) {
+        assert!(place.bin(name).symlink_metadata().is_err(), "{name} is left");
+    }
+    assert!(place.init().symlink_metadata().is_err());
+    place.run("uninstall", 0);
+    place.run("status", 1);
+
+    // Without the operator's files the folder goes as well.
+    place.run("install", 0);
+    fs::remove_file(&config).unwrap();
+    place.run("uninstall", 0);
+    assert!(!place.dir.join("etc/xen/drbd-auto").exists());
+}
+
+#[test]
+fn what_is_not_ours_is_refused_before_anything_is_touched() {
+    type Plant = fn(&Place);
+    let plants: [(&str, Plant); 6] = [
+        ("xen-migrate", |p| fs::write(p.bin("xen-migrate"), "#!/bin/bash\n").unwrap()),
+        ("xen-drbd-auto", |p| symlink("/opt/other", p.bin("xen-drbd-auto")).unwrap()),
+        ("migrate2", |p| fs::create_dir(p.bin("migrate2")).unwrap()),
+        ("xen-drbd", |p| fs::write(p.bin("xen-drbd"), "another program").unwrap()),
+        ("xen-drbd", |p| symlink("/bin/true", p.bin("xen-drbd")).unwrap()),
+        ("init.d/xen-drbd-auto", |p| fs::write(p.init(), "#!/bin/sh\n").unwrap()),
+    ];
+    for (name, plant) in plants {
+        let place = Place::new();
+        fs::create_dir_all(place.bin("")).unwrap();
+        fs::create_dir_all(place.init().parent().unwrap()).unwrap();
+        plant(&place);
+        let before = place.all();
+        let said = place.run("install", 1);
+        assert!(said.contains(name) && said.contains("nothing was touched"), "{said}");
+        assert_eq!(place.all(), before, "{name}");
+        assert!(place.run("status", 1).contains("not ours"), "{name}");
+        // And neither is it removed.
+        let said = place.run("uninstall", 0);
+        assert!(said.contains("left as is"), "{said}");
+        assert_eq!(place.all(), before, "{name}");
+    }
+}
+
+#[test]
+fn a_foreign_link_to_the_same_name_elsewhere_is_foreign() {
+    let place = Place::new();
+    fs::create_dir_all(place.bin("")).unwrap();
+    symlink("/opt/bin/xen-drbd", place.bin("xen-migrate")).unwrap();
+    place.run("install", 1);
+}
+
+#[test]
+fn it_works_below_another_prefix_and_invents_no_xen() {
+    let place = Place::new();
+    fs::remove_dir(place.dir.join("etc/xen")).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("symlinks.sh");
+    // A relative DESTDIR is below the folder where one stands.
+    let output = Command::new("sh")
+        .arg(script)
+        .arg(format!("--from={EXE}"))
+        .env("DESTDIR", "a dom0/")
+        .env("PREFIX", "/usr/")
+        .current_dir(place.dir.parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(place.dir.join("usr/bin/migrate2").exists());
+    assert_eq!(fs::read_link(place.init()).unwrap(), Path::new("/usr/bin/xen-drbd-auto"));
+    assert!(!place.dir.join("etc/xen").exists());
+}
+
+#[test]
+fn wrong_words_are_told_from_failures() {
+    let place = Place::new();
+    let before = place.all();
+    for args in [&["remove"][..], &["install", "uninstall"], &["--from"], &["--from", ""], &["--force"]] {
+        let output = place.script(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Usage:"), "{args:?}");
+    }
+    let output = place.script(&["install", "--from", "/no/such/file"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cargo build --release"));
+    assert_eq!(place.all(), before);
+    let output = place.script(&["--help"]);
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).starts_with("Usage:"));
+}
