@@ -63,7 +63,7 @@ impl Fleet {
             self.links.iter().filter(|(_, l)| l.mend_at.is_some_and(|t| t <= clock)).map(|(k, _)| k.clone()).collect();
         for pair in due {
             if let Some((a, b)) = pair.split_once(' ') {
-                self.mend(&a.to_string(), &b.to_string());
+                self.mend(a, b);
             }
         }
     }
