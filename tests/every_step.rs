@@ -63,8 +63,13 @@ fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskF
 
     let mut failures = Vec::new();
     let mut broken = 0;
+    // To look at one accident alone: ONLY="57 Cut" cargo test --test every_step NAME -- --nocapture
+    let only = std::env::var("ONLY").ok();
     for event in whole.events.clone() {
         for way in WAYS {
+            if only.as_ref().is_some_and(|only| *only != format!("{event} {way:?}")) {
+                continue;
+            }
             let lab = prepared(generation, toolstack, form, verb);
             let deed = match way {
                 Wrong::Kill => Deed::KillCaller,
@@ -78,12 +83,13 @@ fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskF
             let ran = lab.run(A, &verb.argv());
             assert_eq!(lab.planned(), 0, "event {event} never came");
             broken += 1;
-            if let Err(why) = settle_and_judge(&lab, ran) {
+            let power = matches!(way, Wrong::PowerHere | Wrong::PowerThere);
+            if let Err(why) = settle_and_judge(&lab, ran, power) {
                 failures.push((event, way, why, lab.journal()));
             }
         }
     }
-    assert!(broken > 200);
+    assert!(broken > 200 || only.is_some());
     if let Some((event, way, why, journal)) = failures.first() {
         let list: Vec<String> = failures.iter().map(|(event, way, why, _)| format!("  #{event} {way:?}: {why}")).collect();
         panic!(
@@ -96,7 +102,7 @@ fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskF
 
 /// What an operator does after an accident: power on, wait for the links, `recover` on both ends until it says that all is well
 /// or that a person must act. Then everything is looked at.
-fn settle_and_judge(lab: &Lab, ran: Ran) -> Result<(), String> {
+fn settle_and_judge(lab: &Lab, ran: Ran, power: bool) -> Result<(), String> {
     let mut answers = vec![ran];
     for host in [A, B] {
         if !lab.fleet().host(host).powered {
@@ -117,13 +123,32 @@ fn settle_and_judge(lab: &Lab, ran: Ran) -> Result<(), String> {
         lab.pass(90_000);
     }
 
+    // A link that is cut in the seconds in which both ends are Primary makes DRBD 8.4 begin a new data generation on each: no tool can
+    // prevent that, and none may decide whose is thrown away. It must be said, with the commands; the guest itself goes on.
+    let split = lab.findings().iter().any(|f| f.kind == Kind::SplitBrain);
+    if split {
+        let said =
+            answers.iter().any(|r| r.code != 0 && r.err.contains("is a split brain") && r.err.contains("--discard-my-data"));
+        return match lab.runs_on("web").len() {
+            1 if said => Ok(()),
+            1 => Err("a split brain, and nobody says what to do about it".to_string()),
+            n => Err(format!("a split brain, and it runs on {n} hosts")),
+        };
+    }
+
     // Both sides Primary with nothing running on one of them is what a kill inside the window leaves until `recover`.
-    let bad: Vec<String> = lab.findings().iter().filter(|f| f.kind != Kind::TwoPrimaries).map(|f| format!("{:?}: {}", f.kind, f.text)).collect();
+    let bad: Vec<String> =
+        lab.findings().iter().filter(|f| f.kind != Kind::TwoPrimaries).map(|f| format!("{:?}: {}", f.kind, f.text)).collect();
     if !bad.is_empty() {
         return Err(bad.join("; "));
     }
     let refs: Vec<&Ran> = answers.iter().collect();
-    lab.not_lost("web", &refs)?;
+    if let Err(lost) = lab.not_lost("web", &refs) {
+        // Where the power of its host went and nothing was in flight, it is an ordinary power cut; status must not say otherwise.
+        let status = lab.run(A, &["xen-migrate", "status", "web"]);
+        let honest = status.out.contains("absent") || status.out.contains("no Primary anywhere");
+        return if power && honest && lab.runs_on("web").is_empty() { Ok(()) } else { Err(format!("{lost}; {}", status.out)) };
+    }
     let runs_on = lab.runs_on("web");
     if last != [0, 0] && !last.contains(&5) {
         let said = answers.last().map(|r| format!("{}{}", r.out, r.err)).unwrap_or_default();
@@ -149,7 +174,10 @@ fn settle_and_judge(lab: &Lab, ran: Ran) -> Result<(), String> {
             return Err(format!("the window is not shut on {host}: two_primaries={two} fencing={fencing}"));
         }
         let record = lab.file(host, "/etc/xen/migrate-status.txt").unwrap_or_default();
-        if record.lines().any(|l| ["leaving", "arriving", "returning", "open="].iter().any(|w| !l.starts_with('#') && l.contains(w))) {
+        if record
+            .lines()
+            .any(|l| ["leaving", "arriving", "returning", "open="].iter().any(|w| !l.starts_with('#') && l.contains(w)))
+        {
             return Err(format!("the record of {host} is not settled: {record}"));
         }
     }

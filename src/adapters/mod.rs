@@ -75,6 +75,9 @@ pub trait World {
     /// Who holds a lock, if anybody does, as a sentence for a person. A lock that cannot be asked counts as held.
     fn lock_holder(&self, name: &str) -> Option<String>;
 
+    /// Ends the programs that the holder of a lock has started, with SIGTERM and then SIGKILL; the holder sees them end.
+    fn end_programs_of(&self, lock: &str) -> io::Result<()>;
+
     /// Somebody asked us to stop (SIGINT, SIGTERM).
     fn stopping(&self) -> bool;
 
