@@ -56,7 +56,7 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
         Deed::Forget => Ok(store::update(world, |record| record.forget(domu))?),
         Deed::Expect { open, home } => expect(world, cause, open, home),
         Deed::Arrived => arrived(world, cause),
-        Deed::Release => Ok(store::update(world, |record| release(record, domu))?),
+        Deed::Release => release(world, domu),
         Deed::Open(resource) => open(world, resource),
         Deed::Close(resource) => close(world, cause, resource),
         Deed::Connect(resource) => connect(world, resource),
@@ -125,10 +125,11 @@ fn arrived(world: &dyn World, cause: &Cause) -> Result<(), Failure> {
     let ground = ground(world, cause.toolstack)?;
     let now = Moment::from(world.now());
     let listed = ground.table.table.entry(&cause.domu).is_some();
-    let us = ground.host;
+    let us = &ground.host;
     Ok(store::update(world, |record| {
-        let Some(row) = record.row(&cause.domu).filter(|r| r.state.in_flight()).cloned() else { return };
-        let home_is_here = row.state == State::Returning || listed || row.home.as_ref().is_some_and(|h| h.same_host(&us));
+        let Some(mut row) = record.row(&cause.domu).filter(|r| r.state.in_flight()).cloned() else { return };
+        row.open.retain(|resource| still_changed(world, &ground.drbd, resource));
+        let home_is_here = row.state == State::Returning || listed || row.home.as_ref().is_some_and(|h| h.same_host(us));
         let state = if home_is_here { State::Here } else { State::Visiting };
         if state == State::Here && row.open.is_empty() {
             record.forget(&cause.domu);
@@ -138,15 +139,25 @@ fn arrived(world: &dyn World, cause: &Cause) -> Result<(), Failure> {
     })?)
 }
 
+/// Whether the options differ from the file; what cannot be seen counts as different.
+fn still_changed(world: &dyn World, drbd: &DrbdGround, resource: &ResourceName) -> bool {
+    drbd.replica(world, resource).is_none_or(|seen| seen.replica.is_up() && seen.is_changed())
+}
+
 /// Nothing comes: the row is again what it was before, as far as it says something.
-fn release(record: &mut Record, domu: &DomuName) {
-    let Some(row) = record.row(domu).cloned() else { return };
-    match row.state {
-        State::Returning => record.put(Row { state: State::Away, ..row }),
-        State::Arriving if row.open.is_empty() => record.forget(domu),
-        State::Arriving => record.put(Row { state: State::Here, ..row }),
-        _ => {}
-    }
+fn release(world: &dyn World, domu: &DomuName) -> Result<(), Failure> {
+    let host = here::host(world).map_err(LookError::from)?;
+    let drbd = drbd_ground(world, &host);
+    Ok(store::update(world, |record| {
+        let Some(mut row) = record.row(domu).cloned() else { return };
+        row.open.retain(|resource| still_changed(world, &drbd, resource));
+        match row.state {
+            State::Returning => record.put(Row { state: State::Away, ..row }),
+            State::Arriving if row.open.is_empty() => record.forget(domu),
+            State::Arriving => record.put(Row { state: State::Here, ..row }),
+            _ => {}
+        }
+    })?)
 }
 
 fn open(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {

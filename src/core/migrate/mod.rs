@@ -43,15 +43,9 @@ impl Trip {
 
     /// The journey that a row in the record speaks of: one that was begun here, or the past one whose options are still open.
     pub fn of_row(row: &Row, now: Moment) -> Trip {
-        Trip {
-            to: row.host.clone(),
-            leave_paused: false,
-            home: row.home.clone(),
-            from: row.from.clone(),
-            now,
-            reconnected: vec![],
-            waited: false,
-        }
+        // A visitor whose options are still open stays a visitor.
+        let from = if row.state == State::Visiting { Some(row.host.clone()) } else { row.from.clone() };
+        Trip { home: row.home.clone(), from, ..Trip::to(&row.host, now) }
     }
 
     /// A row for the domU, with everything the record must not forget.
