@@ -15,6 +15,7 @@ mod xl_create;
 mod xl_migrate;
 mod xl_receive;
 mod xm;
+mod xm_migrate;
 
 use super::Lab;
 use super::model::Pid;

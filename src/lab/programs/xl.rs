@@ -351,7 +351,7 @@ fn block_list(ctx: &Ctx<'_>, version: Version, word: &str) -> Printed {
 }
 
 /// xvda is 51712, each letter 16 further (`libxl__device_disk_dev_number`); hdc is 5632.
-fn vdev_number(vdev: &str) -> u32 {
+pub fn vdev_number(vdev: &str) -> u32 {
     let letter = |c: Option<char>| c.map_or(0, |c| (c as u32).saturating_sub('a' as u32));
     match (vdev.strip_prefix("xvd"), vdev.strip_prefix("hd"), vdev.strip_prefix("sd")) {
         (Some(rest), _, _) => 51712 + 16 * letter(rest.chars().next()) + rest[1.min(rest.len())..].parse::<u32>().unwrap_or(0),
