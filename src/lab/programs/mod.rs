@@ -109,6 +109,11 @@ pub fn virtual_file(lab: &Lab, host: &str, path: &str) -> Option<String> {
     small::virtual_file(lab, host, path)
 }
 
+/// A folder that the kernel makes.
+pub fn virtual_folder(lab: &Lab, host: &str, path: &str) -> Option<Vec<String>> {
+    small::virtual_folder(lab, host, path)
+}
+
 /// Splits a command as `sh` does: blanks, both quotes, backslash. Nothing is expanded.
 pub fn sh_split(text: &str) -> Vec<String> {
     let mut words = Vec::new();

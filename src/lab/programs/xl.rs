@@ -236,6 +236,7 @@ fn domain_json(domain: &Domain, version: Version) -> Value {
             "b_info": { "max_vcpus": domain.config.vcpus, "avail_vcpus": [0], "max_memkb": kib, "target_memkb": kib, "video_memkb": 0,
                 "claim_mode": "True", "kernel": "/root/domu/vmlinuz" },
             "disks": disks_json(domain, true),
+            "nics": nics_json(domain),
             "on_reboot": "restart",
             "on_soft_reset": "soft_reset",
         }
@@ -267,6 +268,14 @@ pub fn disks_json(domain: &Domain, stored: bool) -> Value {
         Value::Object(disk)
     });
     Value::Array(disks.collect())
+}
+
+fn nics_json(domain: &Domain) -> Value {
+    let nic = |(n, bridge): (usize, &String)| {
+        json!({ "devid": n, "mac": format!("00:16:3e:00:00:{n:02x}"), "bridge": bridge,
+        "script": "/etc/xen/scripts/vif-bridge", "nictype": "vif" })
+    };
+    Value::Array(domain.config.bridges.iter().enumerate().map(nic).collect())
 }
 
 fn vm_list(host: &Host) -> String {

@@ -79,6 +79,7 @@ fn drbd_8_3_has_no_options_at_run_time() {
     assert_eq!(sh(&lab, A, "drbdadm net-options --allow-two-primaries=no r0").code, 1);
     assert!(out(&lab, A, "cat /proc/drbd").contains(" 0: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate C r-----\n"));
     assert_eq!(sh(&lab, A, "drbdadm role nosuch").err, "'nosuch' not defined in your config.\n");
+    assert!(out(&lab, A, "drbdsetup 0 show").contains("\tallow-two-primaries;\n"));
     assert!(out(&lab, A, "drbdadm dump-xml").contains("<option name=\"allow-two-primaries\"/>"));
     out(&lab, A, "xm destroy pvh1");
     out(&lab, B, "drbdadm down r0");
