@@ -199,7 +199,9 @@ fn every_disk_means_what_the_facts_say() {
 }
 
 fn meaning(name: &str, toolstack: Toolstack) -> String {
-    let Ok(config) = read(name, &text(name), toolstack) else { return "unread".to_string() };
+    let Ok(config) = read(name, &text(name), toolstack) else {
+        return "unread".to_string();
+    };
     match config.drbd_uses() {
         Err(_) => "fault".to_string(),
         Ok(uses) => uses.iter().map(|u| in_words(&u.used)).collect::<Vec<_>>().join(", "),

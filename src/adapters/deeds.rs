@@ -5,10 +5,10 @@
 use super::World;
 use super::drbd::{self, DeedError, Why};
 use super::here;
-use super::look::{DrbdGround, LookError, drbd_ground, ground};
+use super::look::{DrbdGround, LookError, drbd_ground, ground, receive_lock_name};
 use super::store::{self, StoreError};
 use super::xen::{self, Gone, XenError};
-use crate::core::drbd::{Fencing, Options, Role};
+use crate::core::drbd::{Connection, Fencing, Options, Role};
 use crate::core::facts::{CopyName, ReplicaSeen};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::{Moment, Record, Row, State};
@@ -59,6 +59,8 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
         Deed::Release => Ok(store::update(world, |record| release(record, domu))?),
         Deed::Open(resource) => open(world, resource),
         Deed::Close(resource) => close(world, cause, resource),
+        Deed::Connect(resource) => connect(world, resource),
+        Deed::EndReceiving => end_receiving(world, domu),
         Deed::Promote(resource) => promote(world, resource),
         Deed::Demote(resource) => demote(world, resource),
         Deed::Destroy { called, id } => {
@@ -192,6 +194,28 @@ fn change(
     }
     let said = after.map_or("not readable".to_string(), |o| format!("two_primaries={}, fencing={}", o.two_primaries, o.fencing));
     Err(Failure::NotSo(format!("the options of {resource} were set, and drbdsetup shows: {said}")))
+}
+
+fn connect(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
+    let (_, seen) = replica(world, resource)?;
+    if seen.replica.peers.iter().all(|p| p.connection != Connection::StandAlone) {
+        return Ok(());
+    }
+    match drbd::connect(world, resource) {
+        Err(error) if error.why == Why::AddressInUse => Ok(()),
+        ended => Ok(ended?),
+    }
+}
+
+fn end_receiving(world: &dyn World, domu: &DomuName) -> Result<(), Failure> {
+    let lock = receive_lock_name(domu);
+    patiently(world, Duration::from_secs(20), || {
+        let Some(holder) = world.lock_holder(&lock) else { return Ok(()) };
+        match world.end_programs_of(&lock) {
+            Ok(()) => Err(Failure::NotSo(format!("{holder} was ended and is still there"))),
+            Err(why) => Err(Failure::NotSo(format!("{holder} could not be ended: {why}"))),
+        }
+    })
 }
 
 fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {

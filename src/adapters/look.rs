@@ -9,7 +9,7 @@ use super::here::{self, HereError};
 use super::store::{self, StoreError, TableFile};
 use super::xen::{self, Which, XenError};
 use crate::core::config::{self, DrbdUse, Promotion};
-use crate::core::drbd::{Configured, Generation, Replica, Role};
+use crate::core::drbd::{Configured, Generation, Options, Replica, Role};
 use crate::core::facts::*;
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::Record;
@@ -276,7 +276,14 @@ impl DrbdGround {
         let options = match (&replica, self.generation) {
             (Some(replica), Some(generation)) if replica.is_up() => {
                 let minors: Vec<u32> = configured.volumes.iter().map(|v| v.minor).collect();
-                drbd::running_options(world, generation, name, &minors).ok()
+                match drbd::running_options(world, generation, name, &minors) {
+                    Ok(options) => Some(options),
+                    // What 8.4 dropped with the connection it reads from the file when it connects.
+                    Err(DrbdError::NoConnection { fencing, .. }) => {
+                        Some(Options { two_primaries: configured.options.two_primaries, fencing })
+                    }
+                    Err(_) => None,
+                }
             }
             _ => None,
         };

@@ -75,6 +75,9 @@ pub trait World {
     /// Who holds a lock, if anybody does, as a sentence for a person. A lock that cannot be asked counts as held.
     fn lock_holder(&self, name: &str) -> Option<String>;
 
+    /// Ends the programs that the holder of a lock has started, with SIGTERM and then SIGKILL; the holder sees them end.
+    fn end_programs_of(&self, lock: &str) -> io::Result<()>;
+
     /// Somebody asked us to stop (SIGINT, SIGTERM).
     fn stopping(&self) -> bool;
 
@@ -243,7 +246,7 @@ impl fmt::Display for Ended {
 /// What a watched program shows while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign<'a> {
-    /// A line on its standard error.
+    /// A line that it printed, on either output. Xen's programs say everything on standard error, `drbdsetup events2` on the other.
     Line(&'a str),
     /// So many bytes have gone through its transport by now; before a tick, where it can be seen.
     Sent(u64),

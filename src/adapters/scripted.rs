@@ -146,6 +146,10 @@ impl World for Scripted {
         panic!("no adapter asks who holds {name}");
     }
 
+    fn end_programs_of(&self, lock: &str) -> io::Result<()> {
+        panic!("nobody is to end the holder of {lock}")
+    }
+
     fn stopping(&self) -> bool {
         panic!("no adapter asks whether to stop");
     }

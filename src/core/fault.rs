@@ -34,12 +34,12 @@ impl Fault {
         let line = (self.line as usize).checked_sub(1).and_then(|n| text.as_ref().split(|b| *b == b'\n').nth(n));
         let Some(line) = line else { return out };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let shown: Vec<char> = String::from_utf8_lossy(line).chars().map(harmless).collect();
-        let at = (self.column as usize).saturating_sub(1).min(shown.len());
+        let line = String::from_utf8_lossy(line);
+        let at = (self.column as usize).saturating_sub(1).min(line.chars().count());
         let from = at.saturating_sub(WINDOW / 2);
-        let to = shown.len().min(from + WINDOW);
-        let marked = word_length(&shown[at..to]);
-        let part: String = shown[from..to].iter().collect();
+        let shown: Vec<char> = line.chars().skip(from).take(WINDOW).map(harmless).collect();
+        let marked = word_length(&shown[at - from..]);
+        let part: String = shown.iter().collect();
         let _ = write!(out, "\n{}\n{}^{}", part.trim_end(), " ".repeat(at - from), "~".repeat(marked.saturating_sub(1)));
         out
     }

@@ -34,6 +34,8 @@ pub enum Deed {
     Open(ResourceName),
     /// Put the options back to what the operator's file says.
     Close(ResourceName),
+    /// Leave StandAlone, with the options of the operator's file.
+    Connect(ResourceName),
     /// Become Primary.
     Promote(ResourceName),
     /// Become Secondary; whoever holds the device gets a moment to let go.
@@ -57,6 +59,8 @@ pub enum Deed {
         /// Its domain id when it was seen.
         id: u32,
     },
+    /// There: end whoever still receives the domU although its sender is gone.
+    EndReceiving,
     /// There: note that the domU has arrived.
     Arrived,
     /// There: nothing comes any more.
@@ -97,11 +101,13 @@ impl Deed {
             }
             Deed::Open(r) => format!("open={r}"),
             Deed::Close(r) => format!("close={r}"),
+            Deed::Connect(r) => format!("connect={r}"),
             Deed::Promote(r) => format!("primary={r}"),
             Deed::Demote(r) => format!("secondary={r}"),
             Deed::Destroy { called: CopyName::Incoming, id } => format!("destroy-incoming={id}"),
             Deed::Adopt { id } => format!("adopt={id}"),
             Deed::Unpause { id } => format!("unpause={id}"),
+            Deed::EndReceiving => "end-receiving".into(),
             Deed::Arrived => "arrived".into(),
             Deed::Release => "release".into(),
             Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Destroy { .. } => return None,
@@ -113,6 +119,7 @@ impl Deed {
         let id = |text: &str| text.parse::<u32>().ok().filter(|n| *n > 0 && n.to_string() == text);
         match word.split_once('=') {
             None => match word {
+                "end-receiving" => Some(Deed::EndReceiving),
                 "arrived" => Some(Deed::Arrived),
                 "release" => Some(Deed::Release),
                 _ => None,
@@ -127,6 +134,7 @@ impl Deed {
             }
             Some(("open", r)) => Some(Deed::Open(r.parse().ok()?)),
             Some(("close", r)) => Some(Deed::Close(r.parse().ok()?)),
+            Some(("connect", r)) => Some(Deed::Connect(r.parse().ok()?)),
             Some(("primary", r)) => Some(Deed::Promote(r.parse().ok()?)),
             Some(("secondary", r)) => Some(Deed::Demote(r.parse().ok()?)),
             Some(("destroy-incoming", n)) => Some(Deed::Destroy { called: CopyName::Incoming, id: id(n)? }),
@@ -149,6 +157,7 @@ impl fmt::Display for Deed {
             Deed::Expect { .. } => write!(f, "record: it is coming"),
             Deed::Open(r) => write!(f, "{r}: allow two Primaries, under fencing=resource-only"),
             Deed::Close(r) => write!(f, "{r}: the options of drbd.conf again"),
+            Deed::Connect(r) => write!(f, "{r}: connect again"),
             Deed::Promote(r) => write!(f, "{r}: become Primary"),
             Deed::Demote(r) => write!(f, "{r}: become Secondary"),
             Deed::Send => write!(f, "migrate it"),
@@ -163,6 +172,7 @@ impl fmt::Display for Deed {
             }
             Deed::Adopt { id } => write!(f, "give the copy --incoming (id {id}) its name and let it run"),
             Deed::Unpause { id } => write!(f, "unpause it (id {id})"),
+            Deed::EndReceiving => write!(f, "end the receiving xl, whose sender is gone"),
             Deed::Arrived => write!(f, "record: it has arrived"),
             Deed::Release => write!(f, "record: nothing comes any more"),
         }
@@ -181,8 +191,10 @@ mod tests {
             Deed::Expect { open: vec![], home: None },
             Deed::Open(r.clone()),
             Deed::Close(r.clone()),
+            Deed::Connect(r.clone()),
             Deed::Promote(r.clone()),
             Deed::Demote(r),
+            Deed::EndReceiving,
             Deed::Destroy { called: CopyName::Incoming, id: 7 },
             Deed::Adopt { id: 7 },
             Deed::Unpause { id: 7 },

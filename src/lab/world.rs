@@ -268,6 +268,20 @@ impl World for LabWorld<'_> {
         self.lab.with(|f| f.host(&self.host).locks.get(name).map(|l| l.purpose.clone()))
     }
 
+    fn end_programs_of(&self, lock: &str) -> io::Result<()> {
+        // Only a process that waits for ever is still there when somebody asks: the others ended within their own call.
+        self.lab.with(|f| {
+            let holders = f.host(&self.host).locks.get(lock).map(|l| l.holders.clone()).unwrap_or_default();
+            for pid in holders {
+                if f.host(&self.host).process(pid).is_some_and(|p| p.hung) {
+                    f.log(format!("{}[{pid}] is ended", self.host));
+                    f.end_process(&self.host, pid);
+                }
+            }
+        });
+        Ok(())
+    }
+
     fn stopping(&self) -> bool {
         self.lab.with(|f| {
             let clock = f.clock;

@@ -5,13 +5,14 @@
 //! anywhere: it would release the child's lock as well.
 
 use super::files::{self, Place};
-use super::{Held, LockError, Real, World, now};
+use super::{Held, LockError, Real, World, now, transport};
 use fs2::FileExt;
 use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -84,6 +85,31 @@ pub(super) fn holder(real: &Real, name: &str) -> Option<String> {
         Ok(if had(FileExt::try_lock_shared(&file))? { None } else { Some(sentence(&mut file)) })
     });
     asked.unwrap_or_else(|why| Some(format!("somebody, perhaps: the lock file cannot be asked ({why})")))
+}
+
+/// Ends what the holder of a lock has started: the programs, not the holder, which sees them end and tells how.
+///
+/// The pid is the holder's own word in its file, so it counts only while the lock is held and while that pid is one of this program.
+pub(super) fn end_programs_of(real: &Real, name: &str) -> io::Result<()> {
+    let mut file = match Place::new(real, &files::run_path(&file_name(name)?)).and_then(|place| place.open(OFlags::RDONLY)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    if had(FileExt::try_lock_shared(&file))? {
+        return Ok(());
+    }
+    let mut text = String::new();
+    Read::by_ref(&mut file).take(4096).read_to_string(&mut text)?;
+    let Some((pid, ..)) = holder_of(&text) else {
+        return Err(io::Error::new(ErrorKind::InvalidData, "the holder has not written who it is"));
+    };
+    let exe = |pid: &str| fs::metadata(format!("/proc/{pid}/exe")).map(|m| (m.dev(), m.ino()));
+    if exe(&pid.to_string())? != exe("self")? {
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("pid {pid} is another program")));
+    }
+    transport::end_children(pid);
+    Ok(())
 }
 
 fn file_name(name: &str) -> io::Result<String> {

@@ -85,6 +85,10 @@ impl World for Real {
         std::thread::sleep(time);
     }
 
+    fn end_programs_of(&self, lock: &str) -> io::Result<()> {
+        lock::end_programs_of(self, lock)
+    }
+
     fn told(&self, path: &str) -> String {
         self.at(Path::new(path)).to_string_lossy().into_owned()
     }

@@ -75,6 +75,14 @@ impl Transport {
     }
 }
 
+/// Asks every child of a process to end.
+pub(super) fn end_children(of: u32) {
+    for child in children(of) {
+        let found = Found { pid: child.pid, started: child.started, sure: true };
+        Transport { of, found: Some(found) }.send(Signal::TERM);
+    }
+}
+
 /// One line of `/proc/PID/stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct Process {

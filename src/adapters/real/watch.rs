@@ -38,24 +38,22 @@ pub(super) fn watch(real: &Real, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> 
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
     let mut child = run::spawn(real, call, &mut command)?;
-    // Our copies of the log would keep nothing open that matters, but they are not ours to keep.
+    // It holds copies of the log's descriptor.
     drop(command);
 
-    let mut out = Pipe::new(child.stdout.take());
-    let mut messages = match log {
-        Some(file) => Messages::Log { file, read: 0 },
-        None => Messages::Pipe(Pipe::new(child.stderr.take())),
-    };
-    let mut show = Show { seen, flow: Flow::On, lines: Lines::default(), progress: Progress { at: now(), sent: 0 } };
+    let mut out = Voice::new(From::Pipe(Pipe::new(child.stdout.take())));
+    let mut err = Voice::new(match log {
+        Some(file) => From::Log { file, read: 0 },
+        None => From::Pipe(Pipe::new(child.stderr.take())),
+    });
+    let mut show = Show { seen, flow: Flow::On, progress: Progress { at: now(), sent: 0 } };
     let mut ending = Ending::new(call, &child);
-    let mut stdout = Vec::new();
-    let mut stderr = Vec::new();
     let mut next_tick = now() + real.patience.tick;
     let mut was_stopping = real.stopping();
     let status = loop {
         // Before the look at the program: what is heard after its end comes below.
-        out.hear(&mut stdout);
-        show.messages(&mut messages, &mut stderr);
+        show.lines(&mut out);
+        show.lines(&mut err);
         if let Some(status) = run::ended(call, &mut child)? {
             break status;
         }
@@ -72,30 +70,59 @@ pub(super) fn watch(real: &Real, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> 
     };
     let until = now() + real.patience.late_output;
     loop {
-        let over = show.messages(&mut messages, &mut stderr);
-        if (out.hear(&mut stdout) && over) || now() >= until {
+        let over = show.lines(&mut out);
+        if (show.lines(&mut err) && over) || now() >= until {
             break;
         }
         real.signals.wait(Duration::from_millis(5));
     }
-    show.rest();
-    Ok(run::output(status, &stdout, &stderr))
+    for voice in [&mut out, &mut err] {
+        if let Some(line) = voice.lines.rest() {
+            show.tell(Sign::Line(&line));
+        }
+    }
+    Ok(run::output(status, &out.text, &err.text))
 }
 
-/// Where the messages of the program come from.
-enum Messages {
-    /// From the file that it writes to.
+/// One output of the program, in lines and as a whole.
+struct Voice {
+    from: From,
+    lines: Lines,
+    /// Of too much text the later half is kept: how it ended is there.
+    text: Vec<u8>,
+}
+
+impl Voice {
+    fn new(from: From) -> Voice {
+        Voice { from, lines: Lines::default(), text: Vec::new() }
+    }
+
+    /// The new lines, and true when that is all for now (a file) or for ever (a pipe).
+    fn hear(&mut self) -> (Vec<String>, bool) {
+        let mut new = Vec::new();
+        let over = self.from.hear(&mut new);
+        self.text.extend_from_slice(&new);
+        if self.text.len() > MOST_OUTPUT {
+            self.text.drain(..self.text.len() - MOST_OUTPUT / 2);
+        }
+        (self.lines.add(&new), over)
+    }
+}
+
+/// Where it is heard.
+enum From {
+    /// In the file that the program writes to.
     Log { file: File, read: u64 },
-    /// From its standard error.
+    /// At the other end of its pipe.
     Pipe(Pipe),
 }
 
-impl Messages {
+impl From {
     /// Appends what is new. True: that is all for now (a file), or for ever (a pipe).
     fn hear(&mut self, into: &mut Vec<u8>) -> bool {
         match self {
-            Messages::Pipe(pipe) => pipe.hear(into),
-            Messages::Log { file, read } => {
+            From::Pipe(pipe) => pipe.hear(into),
+            From::Log { file, read } => {
                 let mut buffer = vec![0; 64 * 1024];
                 // pread(2): the file's own position is shared with the program.
                 while let Ok(count @ 1..) = file.read_at(&mut buffer, *read) {
@@ -116,7 +143,6 @@ struct Show<'a> {
     seen: &'a mut dyn FnMut(Sign<'_>) -> Flow,
     /// Once stopped, stopped.
     flow: Flow,
-    lines: Lines,
     progress: Progress,
 }
 
@@ -140,26 +166,14 @@ impl Progress {
 }
 
 impl Show<'_> {
-    /// Hears the messages, tells the lines, and keeps the text. Of too much text the later half is kept: how it ended is there.
-    fn messages(&mut self, from: &mut Messages, text: &mut Vec<u8>) -> bool {
-        let mut new = Vec::new();
-        let over = from.hear(&mut new);
-        text.extend_from_slice(&new);
-        if text.len() > MOST_OUTPUT {
-            text.drain(..text.len() - MOST_OUTPUT / 2);
-        }
-        for line in self.lines.add(&new) {
+    /// Tells the new lines. True: there are no more.
+    fn lines(&mut self, voice: &mut Voice) -> bool {
+        let (lines, over) = voice.hear();
+        for line in lines {
             self.progress.line(now());
             self.tell(Sign::Line(&line));
         }
         over
-    }
-
-    /// The last line, when it has no end.
-    fn rest(&mut self) {
-        if let Some(line) = self.lines.rest() {
-            self.tell(Sign::Line(&line));
-        }
     }
 
     fn tick(&mut self, transport: &mut Transport) {

@@ -8,7 +8,7 @@ use crate::adapters::{Held, LockError, Nap, To, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::End;
 use crate::core::migrate::Trip;
-use crate::core::migrate::settle::{Ending, Settlement, settle};
+use crate::core::migrate::settle::{Ending, Far, Settlement, settle};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::step::{Deed, Place, Step};
 use std::time::Duration;
@@ -104,31 +104,47 @@ impl<'a> Drive<'a> {
     pub fn settle(&mut self, trip: &Trip, reported: bool) -> Result<(Settlement, Option<String>), Stop> {
         let world = self.setting.world;
         let start = world.clock();
+        let mut trip = trip.clone();
         let mut failures = 0;
         let mut trouble = None;
         let mut waiting_for = String::new();
         loop {
             let here = self.look_here()?;
-            let there = match self.look_there() {
-                None => Err("no dedicated key".to_string()),
-                Some(seen) => seen.map_err(|e| e.to_string()),
-            };
+            let there = self.look_there().map(|seen| seen.map_err(|e| e.to_string()));
             let waited = world.clock().saturating_sub(start);
             // A copy that is being built or torn down has no name for a second or two (`(null)` in `xl list`).
-            let nameless = here.nameless + there.as_ref().map_or(0, |t| t.nameless);
+            let nameless = here.nameless + there.as_ref().and_then(|t| t.as_ref().ok()).map_or(0, |t| t.nameless);
             if nameless > 0 && waited < Duration::from_secs(10) {
                 world.rest(Duration::from_secs(1));
                 continue;
             }
-            let verdict = settle(&here, there.as_ref().map_err(String::as_str), trip, reported);
+            trip.waited = waited >= RECOVERY_TIME;
+            let far = match &there {
+                Some(Ok(there)) => Far::Seen(there),
+                Some(Err(why)) => Far::Hidden(why),
+                None => Far::Blind,
+            };
+            let verdict = settle(&here, far, &trip, reported);
             let still = match &verdict.ending {
                 Ending::Moving(what) if verdict.steps.is_empty() => Some((what.clone(), PATIENCE)),
                 Ending::Unwell(what) => Some((what.clone(), RECOVERY_TIME)),
                 _ => None,
             };
             if !verdict.steps.is_empty() {
-                match self.walk(trip, &verdict.steps) {
-                    Ok(()) => trouble = None,
+                match self.walk(&trip, &verdict.steps) {
+                    Ok(()) => {
+                        trouble = None;
+                        // DRBD takes a moment to shake hands, or to find that it must not.
+                        let connected = verdict.steps.iter().filter_map(|s| match &s.deed {
+                            Deed::Connect(resource) => Some(resource.clone()),
+                            _ => None,
+                        });
+                        let before = trip.reconnected.len();
+                        trip.reconnected.extend(connected);
+                        if trip.reconnected.len() > before {
+                            world.rest(Duration::from_secs(5));
+                        }
+                    }
                     Err(why) => {
                         failures += 1;
                         self.tell(&format!("  failed: {why}"));

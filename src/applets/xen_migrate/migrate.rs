@@ -119,7 +119,8 @@ fn migrate_now(setting: Setting<'_>, here: &End, trip: &Trip, options: &Checked,
     let domu = &here.domu;
     let transport = (with_key && here.toolstack == Toolstack::Xl && !options.own_transport).then(|| {
         // xl appends the host and its own words: `… receive DOMU` `HOST` `xl migrate-receive`.
-        let mut words = ssh::words(world, &here.host, &trip.to);
+        let mut words = vec!["ssh".to_string()];
+        words.extend(ssh::words(world, &here.host, &trip.to));
         words.extend(request::receive_words_before_the_host(&here.host, domu));
         xen::argv::transport(words.iter().map(String::as_str))
     });
@@ -239,6 +240,8 @@ fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> T
         home: visit.map(|r| r.home.clone().unwrap_or_else(|| r.host.clone())),
         from: visit.map(|r| r.host.clone()),
         now: Moment::from(setting.world.now()),
+        reconnected: vec![],
+        waited: false,
     }
 }
 

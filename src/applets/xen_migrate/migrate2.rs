@@ -285,6 +285,9 @@ impl World for Quiet<'_> {
     fn lock_holder(&self, name: &str) -> Option<String> {
         self.0.lock_holder(name)
     }
+    fn end_programs_of(&self, lock: &str) -> io::Result<()> {
+        self.0.end_programs_of(lock)
+    }
     fn stopping(&self) -> bool {
         self.0.stopping()
     }

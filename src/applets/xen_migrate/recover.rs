@@ -193,8 +193,7 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         return Err(Stop::new(Exit::Undecided, text));
     };
     if leftover {
-        let trip =
-            Trip { to: partner.clone(), leave_paused: false, home: None, from: None, now: Moment::from(setting.world.now()) };
+        let trip = Trip::to(&partner, Moment::from(setting.world.now()));
         drive.face(&partner);
         if end.copy(CopyName::Incoming).is_some() {
             let text = format!(

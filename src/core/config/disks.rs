@@ -399,7 +399,9 @@ fn owner(
     is: impl Fn(&ConfiguredVolume) -> bool,
 ) -> Result<Option<ResourceName>, Unresolved> {
     let mut owners = configured.iter().filter(|c| c.volumes.iter().any(&is)).map(|c| &c.resource);
-    let Some(first) = owners.next() else { return Ok(None) };
+    let Some(first) = owners.next() else {
+        return Ok(None);
+    };
     match owners.find(|other| *other != first) {
         Some(second) => Err(Unresolved::Ambiguous { what: what.to_string(), first: first.clone(), second: second.clone() }),
         None => Ok(Some(first.clone())),

@@ -16,8 +16,11 @@ mod disks;
 mod source;
 mod xl;
 mod xl_disk;
+mod xl_lex;
 mod xm;
 mod xm_disk;
+mod xm_expr;
+mod xm_parse;
 mod xm_token;
 mod xm_value;
 
@@ -175,11 +178,11 @@ impl<'s, 't> Draft<'s, 't> {
     }
 
     fn fault(&mut self, at: usize, what: impl Into<String>, expected: impl Into<String>) {
-        self.faults.add(self.source.fault(at, what, expected));
+        self.faults.add(self.source, at, what, expected);
     }
 
     fn warn(&mut self, at: usize, what: impl Into<String>, expected: impl Into<String>) {
-        self.warnings.add(self.source.fault(at, what, expected));
+        self.warnings.add(self.source, at, what, expected);
     }
 
     /// Bytes of the file as text; bytes that are not UTF-8 are a fault, since nobody could compare or print them.

@@ -1,6 +1,7 @@
 //! The text of a config file, and the faults found in it.
 
 use crate::core::fault::Fault;
+use std::cell::Cell;
 
 /// No domU config is larger: above it we do not even look.
 pub(super) const LARGEST: usize = 256 * 1024;
@@ -14,13 +15,15 @@ pub(super) struct Source<'t> {
     pub(super) text: &'t [u8],
     /// Where each line begins.
     lines: Vec<usize>,
+    /// The byte asked for last, and its column: a long line is not counted anew for each of its words.
+    last: Cell<(usize, usize)>,
 }
 
 impl<'t> Source<'t> {
     pub(super) fn new(text: &'t [u8]) -> Source<'t> {
         let mut lines = vec![0];
         lines.extend(text.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1));
-        Source { text, lines }
+        Source { text, lines, last: Cell::new((0, 1)) }
     }
 
     /// Line and column of a byte, both from 1; the column in characters.
@@ -28,7 +31,12 @@ impl<'t> Source<'t> {
         let at = at.min(self.text.len());
         let line = self.lines.partition_point(|start| *start <= at).max(1);
         let start = self.lines[line - 1];
-        let column = String::from_utf8_lossy(&self.text[start..at]).chars().count() + 1;
+        let (known, before) = match self.last.get() {
+            (known, column) if (start..=at).contains(&known) => (known, column),
+            _ => (start, 1),
+        };
+        let column = String::from_utf8_lossy(&self.text[known..at]).chars().count() + before;
+        self.last.set((at, column));
         (line as u32, column as u32)
     }
 
@@ -44,9 +52,9 @@ impl<'t> Source<'t> {
 pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub(super) fn add(&mut self, fault: Fault) {
+    pub(super) fn add(&mut self, source: &Source<'_>, at: usize, what: impl Into<String>, expected: impl Into<String>) {
         if self.0.len() < MOST_FAULTS {
-            self.0.push(fault);
+            self.0.push(source.fault(at, what, expected));
         }
     }
 

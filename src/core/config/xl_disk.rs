@@ -18,8 +18,8 @@ pub(super) struct Parsed {
     pub(super) cdrom: bool,
     access_set: bool,
     deprecated_prefix: bool,
-    /// Strings that matter to nobody but may stand only once (COLO).
-    others: Vec<(String, String)>,
+    /// Parameters that were given, do not concern us and may stand only once (COLO).
+    others: Vec<String>,
 }
 
 /// What is wrong, and at which byte of the specification.
@@ -142,10 +142,15 @@ impl Parsed {
                 }
             }
             "grant_usage" if value == "0" || value == "1" => {}
-            _ if OTHERS.contains(&key) => match self.others.iter().any(|(k, v)| k == key && !v.is_empty()) {
-                true => return Err(wrong(at, format!("{key} is given twice"), "it once")),
-                false => self.others.push((key.to_string(), value.to_string())),
-            },
+            _ if OTHERS.contains(&key) => {
+                if self.others.iter().any(|k| k == key) {
+                    return Err(wrong(at, format!("{key} is given twice"), "it once"));
+                }
+                // An empty one may be given again.
+                if !value.is_empty() {
+                    self.others.push(key.to_string());
+                }
+            }
             _ => {
                 return Err(wrong(
                     at,
@@ -184,12 +189,16 @@ impl Parsed {
 
     /// `hdc:cdrom`.
     fn vdev_and_devtype(&mut self, word: &str, at: usize) -> Result<bool, Wrong> {
-        let Some((vdev, kind)) = word.rsplit_once(':') else { return Ok(false) };
+        let Some((vdev, kind)) = word.rsplit_once(':') else {
+            return Ok(false);
+        };
         save(&mut self.vdev, vdev, "vdev", at)?;
         self.cdrom = match kind {
             "cdrom" => true,
             "disk" => false,
-            _ => return Err(unknown_value("the type after the vdev", kind, at, "`:cdrom` or `:disk`")),
+            _ => {
+                return Err(unknown_value("the type after the vdev", kind, at, "`:cdrom` or `:disk`"));
+            }
         };
         Ok(true)
     }

@@ -60,7 +60,7 @@ struct Lexer<'s, 't, 'f> {
 
 impl Lexer<'_, '_, '_> {
     fn fault(&mut self, at: usize, what: impl Into<String>, expected: impl Into<String>) {
-        self.faults.add(self.source.fault(at, what, expected));
+        self.faults.add(self.source, at, what, expected);
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
@@ -259,7 +259,9 @@ impl Lexer<'_, '_, '_> {
                 None => break None,
                 Some(b'\n') if !triple => break None,
                 Some(b'\\') => n += if self.text[n + 1..].starts_with(b"\r\n") { 3 } else { 2 },
-                Some(b) if *b == quote && (!triple || self.text[n..].starts_with(&[quote; 3])) => break Some(n),
+                Some(b) if *b == quote && (!triple || self.text[n..].starts_with(&[quote; 3])) => {
+                    break Some(n);
+                }
                 Some(_) => n += 1,
             }
         };
@@ -356,10 +358,14 @@ fn cook(inner: &[u8], raw: bool, unicode: bool) -> Result<Vec<u8>, (usize, Strin
             continue;
         }
         let start = n;
-        let Some(escaped) = inner.get(n + 1).copied() else { return Err((start, "a backslash at the end of the string".into())) };
+        let Some(escaped) = inner.get(n + 1).copied() else {
+            return Err((start, "a backslash at the end of the string".into()));
+        };
         n += 2;
         let simple = match escaped {
-            _ if raw => return Err((start, "an escape in a raw unicode string: not understood".into())),
+            _ if raw => {
+                return Err((start, "an escape in a raw unicode string: not understood".into()));
+            }
             b'\n' => continue,
             b'\r' if inner.get(n) == Some(&b'\n') => {
                 n += 1;
@@ -391,7 +397,9 @@ fn cook(inner: &[u8], raw: bool, unicode: bool) -> Result<Vec<u8>, (usize, Strin
                     .ok_or_else(|| (start, "Python refuses this escape: too few digits".to_string()))?;
                 ascii_if_unicode(value, unicode, start)?
             }
-            b'N' if unicode => return Err((start, "a character by its name: not understood".into())),
+            b'N' if unicode => {
+                return Err((start, "a character by its name: not understood".into()));
+            }
             // An escape Python does not know stays as it is, the backslash included.
             _ => {
                 out.push(b'\\');

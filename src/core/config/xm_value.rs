@@ -158,7 +158,9 @@ fn format(pattern: &[u8], unicode: bool, arguments: Value) -> Result<Value, Stri
                     out.extend(padded(&text, width).bytes());
                 }
                 Value::Unknown => return Ok(Value::Unknown),
-                other => return Err(format!("`%{}` of {}: not understood", char::from(kind), other.kind())),
+                other => {
+                    return Err(format!("`%{}` of {}: not understood", char::from(kind), other.kind()));
+                }
             },
             _ => return Err(refused()),
         }

@@ -13,7 +13,7 @@ pub mod settle;
 mod testing;
 mod tidy;
 
-use super::names::HostName;
+use super::names::{HostName, ResourceName};
 use super::record::{Moment, Row, State};
 
 /// The journey that is being decided about, seen from the Dom0 that sends.
@@ -29,12 +29,29 @@ pub struct Trip {
     pub from: Option<HostName>,
     /// When the plan is made.
     pub now: Moment,
+    /// Resources that were connected again already: what is StandAlone after that is a split brain.
+    pub reconnected: Vec<ResourceName>,
+    /// It was waited long enough for what should end by itself.
+    pub waited: bool,
 }
 
 impl Trip {
+    /// A journey from the domU's home.
+    pub fn to(host: &HostName, now: Moment) -> Trip {
+        Trip { to: host.clone(), leave_paused: false, home: None, from: None, now, reconnected: vec![], waited: false }
+    }
+
     /// The journey that a row in the record speaks of: one that was begun here, or the past one whose options are still open.
     pub fn of_row(row: &Row, now: Moment) -> Trip {
-        Trip { to: row.host.clone(), leave_paused: false, home: row.home.clone(), from: row.from.clone(), now }
+        Trip {
+            to: row.host.clone(),
+            leave_paused: false,
+            home: row.home.clone(),
+            from: row.from.clone(),
+            now,
+            reconnected: vec![],
+            waited: false,
+        }
     }
 
     /// A row for the domU, with everything the record must not forget.

@@ -87,6 +87,11 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             let both = seen.replica.role == Role::Primary && seen.replica.peer_is_primary();
             if both { Err(format!("{resource} is Primary on both ends: {}", seen.in_words())) } else { Ok(()) }
         }
+        Deed::Connect(resource) => match here.replica(resource) {
+            Some(_) => expected().map(|_| ()),
+            None => Err(format!("drbd.conf here does not know {resource}")),
+        },
+        Deed::EndReceiving => expected().map(|_| ()),
         Deed::Destroy { called: CopyName::Incoming, id } => copy(CopyName::Incoming, *id),
         Deed::Adopt { id } => {
             copy(CopyName::Incoming, *id)?;
@@ -145,6 +150,8 @@ mod tests {
             for deed in [
                 Deed::Open(r0()),
                 Deed::Close(r0()),
+                Deed::Connect(r0()),
+                Deed::EndReceiving,
                 Deed::Promote(r0()),
                 Deed::Demote(r0()),
                 Deed::Destroy { called: CopyName::Incoming, id: 7 },

@@ -47,20 +47,42 @@ pub struct Settlement {
     pub commands: Vec<String>,
 }
 
-/// Decides. `there` says why it could not be seen, if it could not; `reported` is whether `xl` said that the target reported success,
+/// How the other end shows itself.
+#[derive(Debug, Clone, Copy)]
+pub enum Far<'a> {
+    /// It was looked at.
+    Seen(&'a End),
+    /// It could not be looked at just now: why.
+    Hidden(&'a str),
+    /// It never can, for want of the dedicated key; nothing was prepared there either.
+    Blind,
+}
+
+/// Decides. `reported` is whether `xl` said that the target reported success,
 /// which counts only while the target cannot be seen.
-pub fn settle(here: &End, there: Result<&End, &str>, trip: &Trip, reported: bool) -> Settlement {
-    let verdict = match there {
-        _ if !here.unseen.is_empty() => Verdict::Undecided(format!("on {}: {}", here.host, here.unseen.join("; ")), vec![]),
-        Ok(there) if !there.unseen.is_empty() => one_seen(here, &there.unseen.join("; "), trip, reported),
-        Ok(there) => both_seen(here, there, trip),
-        Err(why) => one_seen(here, why, trip, reported),
+pub fn settle(here: &End, there: Far<'_>, trip: &Trip, reported: bool) -> Settlement {
+    let unseen;
+    let there = match there {
+        // What it could not see itself is not permission.
+        Far::Seen(end) if !end.unseen.is_empty() => {
+            unseen = end.unseen.join("; ");
+            Far::Hidden(&unseen)
+        }
+        there => there,
     };
-    let far = there.ok().filter(|t| t.unseen.is_empty());
+    let verdict = match there {
+        _ if !here.unseen.is_empty() => Verdict::Undecided(
+            format!("on {}: {}", here.host, here.unseen.join("; ")),
+            vec![format!("mend that, then: xen-migrate recover {}", here.domu)],
+        ),
+        Far::Seen(there) => both_seen(here, there, trip),
+        Far::Hidden(why) => one_seen(here, why, trip, reported),
+        Far::Blind => one_seen(here, "no dedicated key", trip, reported),
+    };
     match verdict {
-        Verdict::Arrived(note) => tidy_after_arrival(here, far, trip, note),
-        Verdict::Unwell(doubt) => leave_unwell(here, there.ok(), trip, doubt),
-        Verdict::Stayed(note) => tidy_after_staying(here, far, trip, note),
+        Verdict::Arrived(note) => tidy_after_arrival(here, there, trip, note),
+        Verdict::Unwell(doubt) => leave_unwell(here, there, trip, doubt),
+        Verdict::Stayed(note) => tidy_after_staying(here, there, trip, note),
         Verdict::First(step) => Settlement {
             ending: Ending::Moving(format!("{} on its way to run on {}", here.domu, trip.to)),
             steps: vec![step],
@@ -153,6 +175,10 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         return Verdict::Moving(format!("{domu} is still being worked on here: {holder}"));
     }
     if let Some(who) = &there.receiving {
+        // No xl of ours lives any more, or our lock would be held: nobody will ever give it permission.
+        if trip.waited {
+            return Verdict::First(Step::there(Deed::EndReceiving, "its sender is gone"));
+        }
         return Verdict::Moving(format!("{} is still receiving {domu}: {who}", there.host));
     }
     if let Some(copy) = h.dying.or(t.dying) {

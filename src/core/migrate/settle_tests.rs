@@ -27,7 +27,7 @@ fn words(s: &Settlement) -> Vec<String> {
 fn it_arrived_and_everything_is_put_in_order() {
     let (here, mut there) = flight();
     there.copies.push(copy(CopyName::Plain, "-b----"));
-    let s = settle(&here, Ok(&there), &trip(), false);
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
     assert_eq!(s.ending, Ending::Arrived(None));
     assert_eq!(
         words(&s),
@@ -47,7 +47,7 @@ fn it_stayed_and_everything_is_put_back() {
     let (mut here, mut there) = flight();
     here.copies.push(copy(CopyName::Plain, "-b----"));
     there.copies.push(copy(CopyName::Incoming, "--p---"));
-    let s = settle(&here, Ok(&there), &trip(), false);
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
     assert_eq!(s.ending, Ending::Stayed(None));
     assert_eq!(
         words(&s),
@@ -69,20 +69,20 @@ fn xl_lost_its_connection_after_giving_permission() {
     let (mut here, mut there) = flight();
     here.copies.push(copy(CopyName::MigratedAway, "---ss-"));
     there.copies.push(copy(CopyName::Incoming, "--p---"));
-    let s = settle(&here, Ok(&there), &trip(), false);
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
     assert_eq!(words(&s), ["There: give the copy --incoming (id 7) its name and let it run"]);
 
     there.copies = vec![copy(CopyName::Plain, "--p---")];
-    let s = settle(&here, Ok(&there), &trip(), false);
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
     assert_eq!(words(&s), ["There: unpause it (id 7)"]);
 
     there.copies = vec![copy(CopyName::Plain, "------")];
-    let s = settle(&here, Ok(&there), &trip(), false);
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
     assert_eq!(s.ending, Ending::Arrived(None));
     assert!(words(&s).contains(&"Here: destroy the copy --migratedaway (id 7)".to_string()));
 
     there.copies.clear();
-    let s = settle(&here, Ok(&there), &trip(), false);
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
     assert!(matches!(s.ending, Ending::Nowhere(_)));
     assert_eq!(s.steps, [], "nothing is destroyed on a guess");
     assert!(s.commands.iter().any(|c| c.contains("resume")));
@@ -92,28 +92,73 @@ fn xl_lost_its_connection_after_giving_permission() {
 fn a_peer_that_cannot_be_seen_is_never_guessed_at() {
     let (mut here, _) = flight();
     here.copies.push(copy(CopyName::MigratedAway, "---ss-"));
-    assert!(matches!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Undecided(_)));
-    assert!(matches!(settle(&here, Err("no answer"), &trip(), true).ending, Ending::Undecided(_)));
+    assert!(matches!(settle(&here, Far::Hidden("no answer"), &trip(), false).ending, Ending::Undecided(_)));
+    assert!(matches!(settle(&here, Far::Hidden("no answer"), &trip(), true).ending, Ending::Undecided(_)));
     here.copies.clear();
-    assert!(matches!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Undecided(_)));
-    let reported = settle(&here, Err("no answer"), &trip(), true);
+    assert!(matches!(settle(&here, Far::Hidden("no answer"), &trip(), false).ending, Ending::Undecided(_)));
+    let reported = settle(&here, Far::Hidden("no answer"), &trip(), true);
     assert_eq!(reported.ending, Ending::Arrived(None));
     assert_eq!(reported.pending.len(), 1, "the window waits for the peer");
     here.copies.push(copy(CopyName::Plain, "-b----"));
-    assert_eq!(settle(&here, Err("no answer"), &trip(), false).ending, Ending::Stayed(None));
+    assert_eq!(settle(&here, Far::Hidden("no answer"), &trip(), false).ending, Ending::Stayed(None));
 }
 
 #[test]
-fn a_window_is_never_shut_on_one_end_of_a_broken_connection() {
+fn a_window_is_shut_on_both_ends_or_on_neither() {
     let (mut here, mut there) = flight();
     here.copies.push(copy(CopyName::Plain, "-b----"));
     there.replicas[0].replica.role = Role::Secondary;
     for end in [&mut here, &mut there] {
         end.replicas[0].replica.peers[0].connection = Connection::Connecting;
     }
-    let s = settle(&here, Ok(&there), &trip(), false);
-    assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Close(_) | Deed::Forget)), "{:?}", words(&s));
-    assert_eq!(s.pending.len(), 1);
+    let closes = |s: &Settlement| s.steps.iter().filter(|s| matches!(s.deed, Deed::Close(_))).count();
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
+    assert_eq!((closes(&s), s.pending.len()), (2, 0), "both can be reached, whatever DRBD's own link does");
+    for hidden in [Far::Hidden("no answer"), Far::Blind] {
+        let s = settle(&here, hidden, &trip(), false);
+        assert_eq!((closes(&s), s.pending.len()), (0, 1));
+        assert!(!s.steps.iter().any(|s| s.deed == Deed::Forget), "{:?}", words(&s));
+    }
+    here.replicas[0].replica.peers[0].connection = Connection::Connected;
+    assert_eq!(closes(&settle(&here, Far::Blind, &trip(), false)), 1, "connected, it reaches the other end by itself");
+}
+
+#[test]
+fn what_stands_alone_is_connected_once_and_then_called_a_split_brain() {
+    let (mut here, mut there) = flight();
+    here.copies.push(copy(CopyName::Plain, "-b----"));
+    there.replicas[0].replica.role = Role::Secondary;
+    here.replicas[0].replica.peers[0].connection = Connection::StandAlone;
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
+    assert_eq!(s.steps.iter().filter(|s| matches!(s.deed, Deed::Connect(_))).count(), 2);
+    let again = Trip { reconnected: vec!["r0".parse().unwrap()], ..trip() };
+    let s = settle(&here, Far::Seen(&there), &again, false);
+    assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Connect(_))));
+    assert!(
+        s.pending[0].contains("split brain")
+            && s.commands[0].contains("on dom0-b: drbdadm secondary r0; drbdadm connect --discard-my-data r0")
+    );
+}
+
+#[test]
+fn a_receiver_whose_sender_is_gone_is_ended_after_a_wait() {
+    let (mut here, mut there) = flight();
+    here.copies.push(copy(CopyName::Plain, "-b----"));
+    there.copies.push(copy(CopyName::Incoming, "--p---"));
+    there.receiving = Some("pid 7".into());
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
+    assert!(matches!(s.ending, Ending::Moving(_)) && s.steps.is_empty());
+    let s = settle(&here, Far::Seen(&there), &Trip { waited: true, ..trip() }, false);
+    assert_eq!(words(&s), ["There: end the receiving xl, whose sender is gone"]);
+}
+
+#[test]
+fn while_the_target_is_hidden_the_flight_stays_on_the_record() {
+    let (mut here, _) = flight();
+    here.copies.push(copy(CopyName::Plain, "-b----"));
+    here.replicas[0].options = Some(Options::default());
+    let s = settle(&here, Far::Hidden("no answer"), &trip(), false);
+    assert_eq!(words(&s), ["Here: record: web here dom0-b open=r0"], "this end is in order, the other may not be");
 }
 
 #[test]
@@ -122,10 +167,10 @@ fn a_dead_disk_on_the_target_is_not_a_success() {
     let mut dead = copy(CopyName::Plain, "-b----");
     dead.blocks.as_mut().unwrap()[0].state = 6;
     there.copies.push(dead);
-    assert!(matches!(settle(&here, Ok(&there), &trip(), true).ending, Ending::Unwell(_)));
+    assert!(matches!(settle(&here, Far::Seen(&there), &trip(), true).ending, Ending::Unwell(_)));
     there.copies = vec![copy(CopyName::Plain, "-b----")];
     there.replicas[0].replica.role = Role::Secondary;
-    let s = settle(&here, Ok(&there), &trip(), true);
+    let s = settle(&here, Far::Seen(&there), &trip(), true);
     assert!(matches!(s.ending, Ending::Unwell(_)));
     assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Demote(_) | Deed::Close(_))));
 }
@@ -136,7 +181,7 @@ fn the_operators_own_options_are_left_alone() {
     here.copies.push(copy(CopyName::Plain, "-b----"));
     here.row = None;
     there.row = None;
-    let s = settle(&here, Ok(&there), &trip(), false);
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
     assert!(!s.steps.iter().any(|s| matches!(s.deed, Deed::Close(_))), "{:?}", words(&s));
 }
 
@@ -145,10 +190,10 @@ fn a_visitor_that_goes_home_leaves_no_row_and_one_that_goes_on_leaves_a_trail() 
     let (here, mut there) = flight();
     there.copies.push(copy(CopyName::Plain, "-b----"));
     let home = Trip { home: Some("dom0-b".parse().unwrap()), ..trip() };
-    let s = settle(&here, Ok(&there), &home, false);
+    let s = settle(&here, Far::Seen(&there), &home, false);
     assert_eq!(s.steps.last().unwrap().deed, Deed::Forget);
     let on = Trip { home: Some("dom0-c".parse().unwrap()), ..trip() };
-    let s = settle(&here, Ok(&there), &on, false);
+    let s = settle(&here, Far::Seen(&there), &on, false);
     assert!(matches!(&s.steps.last().unwrap().deed, Deed::Note(row) if row.state == State::Passed));
 }
 
@@ -171,7 +216,7 @@ fn all_combinations_of_copies_keep_the_promises() {
                         here.copies.extend(hs.map(|l| copy(sent, l)));
                         there.copies.extend(tp.map(|l| copy(CopyName::Plain, l)));
                         there.copies.extend(ti.map(|l| copy(CopyName::Incoming, l)));
-                        let s = settle(&here, Ok(&there), &trip(), true);
+                        let s = settle(&here, Far::Seen(&there), &trip(), true);
                         keeps_the_promises(&here, &there, &s);
                         seen += 1;
                     }

@@ -7,7 +7,15 @@ use crate::core::record::{Moment, Row, State};
 use crate::core::xen::*;
 
 pub fn trip() -> Trip {
-    Trip { to: "dom0-b".parse().unwrap(), leave_paused: false, home: None, from: None, now: Moment(0) }
+    Trip {
+        to: "dom0-b".parse().unwrap(),
+        leave_paused: false,
+        home: None,
+        from: None,
+        now: Moment(0),
+        reconnected: vec![],
+        waited: false,
+    }
 }
 
 pub fn state(letters: &str) -> DomainState {

@@ -1,18 +1,19 @@
 //! Putting things in order once it is known where the domU is: leftovers, roles, options, records.
 
 use super::Trip;
-use super::settle::{Ending, Settlement};
-use crate::core::drbd::{Generation, Role};
+use super::settle::{Ending, Far, Settlement};
+use crate::core::drbd::{Connection, Generation, Role};
 use crate::core::facts::{CopyName, End, ReplicaSeen};
 use crate::core::names::ResourceName;
 use crate::core::record::{Row, State};
 use crate::core::step::{Deed, Step};
 
 /// It is there and not well: the record says so, and nothing else is touched.
-pub(super) fn leave_unwell(here: &End, there: Option<&End>, trip: &Trip, doubt: String) -> Settlement {
-    let mut tidy = Tidy::new(here, there);
-    tidy.note(trip.row_when_arrived(&here.domu), trip);
-    let id = there.and_then(|t| t.copy(CopyName::Plain)).map_or("ID".to_string(), |c| c.domain.id.to_string());
+pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String) -> Settlement {
+    let mut tidy = Tidy::new(here, there, trip);
+    tidy.note(trip.row_when_arrived(&here.domu));
+    let copy = tidy.there().and_then(|t| t.copy(CopyName::Plain));
+    let id = copy.map_or("ID".to_string(), |c| c.domain.id.to_string());
     let commands = vec![
         format!("on {}: {} block-list {id}; drbdsetup status", trip.to, here.toolstack),
         format!("if its disks stay dead, on {}: {} destroy {id}, and then", trip.to, here.toolstack),
@@ -22,41 +23,35 @@ pub(super) fn leave_unwell(here: &End, there: Option<&End>, trip: &Trip, doubt: 
 }
 
 /// It runs there: our leftovers go, the roles and the options follow, both records say so.
-pub(super) fn tidy_after_arrival(here: &End, there: Option<&End>, trip: &Trip, note: Option<String>) -> Settlement {
-    let mut tidy = Tidy::new(here, there);
+pub(super) fn tidy_after_arrival(here: &End, there: Far<'_>, trip: &Trip, note: Option<String>) -> Settlement {
+    let mut tidy = Tidy::new(here, there, trip);
     let truth = trip.row_when_arrived(&here.domu);
-    tidy.note(truth.clone(), trip);
+    tidy.note(truth.clone());
 
-    if let Some(copy) =
-        here.copies.iter().find(|c| c.called != CopyName::Plain && !c.domain.state.dying && !c.domain.state.executes())
-    {
-        tidy.steps.push(Step::here(
-            Deed::Destroy { called: copy.called, id: copy.domain.id },
-            "it runs there; this copy can never run again",
-        ));
+    let stale =
+        |c: &&crate::core::facts::CopySeen| c.called != CopyName::Plain && !c.domain.state.dying && !c.domain.state.executes();
+    if let Some(copy) = here.copies.iter().find(stale) {
+        let destroy = Deed::Destroy { called: copy.called, id: copy.domain.id };
+        tidy.steps.push(Step::here(destroy, "it runs there; this copy can never run again"));
     }
     for seen in here.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
         tidy.steps.push(Step::here(Deed::Demote(seen.replica.resource.clone()), "it no longer runs here"));
     }
-    tidy.close(trip);
-    if there.is_some_and(|t| t.row.as_ref().is_some_and(|r| r.state.in_flight())) {
-        tidy.steps.push(Step::there(Deed::Arrived, "its record says where it is"));
-    }
+    tidy.close(Some(&trip.to));
+    tidy.tell_there(Step::there(Deed::Arrived, "its record says where it is"));
     tidy.finish(truth, Ending::Arrived(note))
 }
 
 /// It is here: the target's leftovers go, the roles and the options follow, both records say so.
-pub(super) fn tidy_after_staying(here: &End, there: Option<&End>, trip: &Trip, note: Option<String>) -> Settlement {
-    let mut tidy = Tidy::new(here, there);
+pub(super) fn tidy_after_staying(here: &End, there: Far<'_>, trip: &Trip, note: Option<String>) -> Settlement {
+    let mut tidy = Tidy::new(here, there, trip);
     let truth = trip.row_when_stayed(&here.domu);
-    tidy.note(truth.clone(), trip);
+    tidy.note(truth.clone());
 
-    if let Some(there) = there {
+    if let Some(there) = tidy.there() {
         if let Some(copy) = there.copy(CopyName::Incoming).filter(|c| !c.domain.state.dying) {
-            tidy.steps.push(Step::there(
-                Deed::Destroy { called: CopyName::Incoming, id: copy.domain.id },
-                "it never ran, and the domU is here",
-            ));
+            let destroy = Deed::Destroy { called: CopyName::Incoming, id: copy.domain.id };
+            tidy.steps.push(Step::there(destroy, "it never ran, and the domU is here"));
         }
         if there.copy(CopyName::Plain).is_none() {
             for seen in there.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
@@ -64,95 +59,141 @@ pub(super) fn tidy_after_staying(here: &End, there: Option<&End>, trip: &Trip, n
             }
         }
     }
-    tidy.close(trip);
-    if there.is_some_and(|t| t.row.as_ref().is_some_and(|r| r.state.in_flight())) {
-        tidy.steps.push(Step::there(Deed::Release, "nothing comes any more"));
-    }
+    tidy.close(Some(&here.host));
+    tidy.tell_there(Step::there(Deed::Release, "nothing comes any more"));
     tidy.finish(truth, Ending::Stayed(note))
 }
 
 /// Collects the deeds that put things in order.
 struct Tidy<'a> {
     here: &'a End,
-    there: Option<&'a End>,
+    far: Far<'a>,
+    trip: &'a Trip,
     steps: Vec<Step>,
     pending: Vec<String>,
+    commands: Vec<String>,
 }
 
 impl<'a> Tidy<'a> {
-    fn new(here: &'a End, there: Option<&'a End>) -> Self {
-        Tidy { here, there, steps: vec![], pending: vec![] }
+    fn new(here: &'a End, far: Far<'a>, trip: &'a Trip) -> Self {
+        Tidy { here, far, trip, steps: vec![], pending: vec![], commands: vec![] }
     }
 
-    /// The truth goes into the record first, with what is still open.
-    fn note(&mut self, truth: Option<Row>, trip: &Trip) {
-        let changed = changed(self.here);
-        let now = &self.here.row;
-        match (truth, changed.is_empty()) {
-            (Some(mut row), _) => {
-                row.open = changed;
-                if now.as_ref().is_none_or(|n| !same(n, &row)) {
-                    self.steps.push(Step::here(Deed::Note(row), "the truth first"));
-                }
-            }
-            (None, false) => {
-                let mut row = trip.row(&self.here.domu, State::Here, &trip.to);
-                row.open = changed;
-                if now.as_ref().is_none_or(|n| !same(n, &row)) {
-                    self.steps.push(Step::here(Deed::Note(row), "the truth first"));
-                }
-            }
-            // The row goes last, when all is in order.
-            (None, true) => {}
+    fn there(&self) -> Option<&'a End> {
+        match self.far {
+            Far::Seen(there) => Some(there),
+            Far::Hidden(_) | Far::Blind => None,
         }
     }
 
-    /// The options of the operator's file again, on both ends, or on neither: a window that is shut on one end only keeps DRBD
-    /// from reconnecting (`incompatible allow-two-primaries settings`, claim-experiments.md 10).
-    fn close(&mut self, trip: &Trip) {
-        for seen in self.here.replicas.iter().filter(|r| is_ours_to_close(self.here, r)) {
+    /// The truth goes into the record first, with what is still open. While the other end is hidden, what the flight opened stays on
+    /// the record even where this end is in order: the other may not be.
+    fn note(&mut self, truth: Option<Row>) {
+        let mut open = changed(self.here);
+        if let (Far::Hidden(_), Some(row)) = (self.far, &self.here.row) {
+            open.extend(row.open.iter().filter(|r| !open.contains(r)).cloned().collect::<Vec<_>>());
+        }
+        let hidden = matches!(self.far, Far::Hidden(_)) && self.here.row.is_some();
+        let here_row = || self.trip.row(&self.here.domu, State::Here, &self.trip.to);
+        let row = match truth {
+            Some(row) => Row { open, ..row },
+            None if open.is_empty() && !hidden => return,
+            None => Row { open, ..here_row() },
+        };
+        if self.here.row.as_ref().is_none_or(|now| !same(now, &row)) {
+            self.steps.push(Step::here(Deed::Note(row), "the truth first"));
+        }
+    }
+
+    /// The options of the operator's file again: on both ends, or on neither. A window that is shut on one end only keeps DRBD from
+    /// reconnecting (`incompatible allow-two-primaries settings`, claim-experiments.md 10), and what stands alone for that reason
+    /// is connected again. `data` is the host whose copy of the domU runs.
+    fn close(&mut self, data: Option<&crate::core::names::HostName>) {
+        match self.far {
+            Far::Seen(there) => {
+                let mut names = changed(self.here);
+                names.extend(changed(there).into_iter().filter(|r| !names.contains(r)).collect::<Vec<_>>());
+                for name in names {
+                    if there.replica(&name).is_some_and(|r| is_ours_to_close(there, r)) {
+                        self.steps.push(Step::there(Deed::Close(name.clone()), "only during the migration"));
+                    }
+                    if self.here.replica(&name).is_some_and(|r| is_ours_to_close(self.here, r)) {
+                        self.steps.push(Step::here(Deed::Close(name.clone()), "only during the migration"));
+                    }
+                }
+                self.connect(there, data);
+            }
+            Far::Hidden(why) => {
+                if self.here.row.is_some() {
+                    self.pending.push(format!(
+                        "{} cannot be looked at, so DRBD's options and its record stay as they are: {why}",
+                        self.trip.to
+                    ));
+                }
+            }
+            // The flag reaches a connected peer by itself, and nothing else was changed there.
+            Far::Blind => {
+                for seen in self.here.replicas.iter().filter(|r| is_ours_to_close(self.here, r)) {
+                    let name = &seen.replica.resource;
+                    if seen.replica.is_connected() {
+                        self.steps.push(Step::here(Deed::Close(name.clone()), "only during the migration"));
+                    } else {
+                        self.pending.push(format!(
+                            "the options of {name} stay as they are until DRBD is connected again: shut on one end only, they would keep it \
+                             from reconnecting"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A resource of this flight that stands alone: connected once. What stands alone after that has two histories.
+    fn connect(&mut self, there: &'a End, data: Option<&crate::core::names::HostName>) {
+        let opened = |end: &End, name: &ResourceName| end.row.as_ref().is_some_and(|row| row.open.contains(name));
+        for seen in &self.here.replicas {
             let name = &seen.replica.resource;
-            let Some(there) = self.there else {
-                self.pending.push(format!(
-                    "the options of {name} stay as they are until {} can be seen: {}",
-                    trip.to,
-                    options(seen)
-                ));
+            let again = self.trip.reconnected.contains(name);
+            let Some(far) = there.replica(name).filter(|_| again || opened(self.here, name) || opened(there, name)) else {
                 continue;
             };
-            if !seen.replica.is_connected() {
-                self.pending.push(format!(
-                    "the options of {name} stay as they are ({}) until DRBD is connected again: shut on one end only, they would keep it from reconnecting",
-                    options(seen)
-                ));
+            let alone = |r: &ReplicaSeen| r.replica.peers.iter().any(|p| p.connection == Connection::StandAlone);
+            if !alone(seen) && !alone(far) {
                 continue;
             }
-            if there.replica(name).is_some_and(|far| is_ours_to_close(there, far)) {
-                self.steps.push(Step::there(Deed::Close(name.clone()), "only during the migration"));
+            if again {
+                self.split_brain(name, there, data);
+                continue;
             }
-            self.steps.push(Step::here(Deed::Close(name.clone()), "only during the migration"));
+            self.steps.push(Step::there(Deed::Connect(name.clone()), "the options differed, so DRBD refused to connect"));
+            self.steps.push(Step::here(Deed::Connect(name.clone()), "the options differed, so DRBD refused to connect"));
         }
-        // Ours is in order and only theirs is not.
-        if let Some(there) = self.there {
-            for far in there.replicas.iter().filter(|r| is_ours_to_close(there, r)) {
-                let name = &far.replica.resource;
-                let done_above = self.here.replica(name).is_some_and(|r| is_ours_to_close(self.here, r));
-                if done_above {
-                    continue;
-                }
-                if far.replica.is_connected() {
-                    self.steps.push(Step::there(Deed::Close(name.clone()), "only during the migration"));
-                } else {
-                    self.pending
-                        .push(format!("the options of {name} on {} stay as they are until DRBD is connected again", there.host));
-                }
-            }
+    }
+
+    fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&crate::core::names::HostName>) {
+        let runs = data.unwrap_or(&self.here.host);
+        let other = if *runs == self.here.host { &there.host } else { &self.here.host };
+        self.pending.push(format!(
+            "{name} is a split brain: the link was lost while both ends were Primary. {runs} runs the domU and has what it wrote; the \
+             domU never ran on {other} after that"
+        ));
+        self.commands.extend([
+            format!("on {other}: drbdadm secondary {name}; drbdadm connect --discard-my-data {name}   (what {other} alone has is lost)"),
+            format!("on {runs}: drbdadm connect {name}"),
+        ]);
+    }
+
+    /// The other end's record, while it still has the flight on it.
+    fn tell_there(&mut self, step: Step) {
+        if self.there().is_some_and(|t| t.row.as_ref().is_some_and(|r| r.state.in_flight())) {
+            self.steps.push(step);
         }
     }
 
     /// The last word in the record, once nothing is open any more. What is pending stays there as [`Tidy::note`] has put it.
     fn finish(mut self, truth: Option<Row>, ending: Ending) -> Settlement {
-        if self.pending.is_empty() {
+        // A split brain is DRBD's affair and a person's: `status` shows it, the record need not.
+        if self.pending.is_empty() || !self.commands.is_empty() {
             match (truth, &self.here.row) {
                 (Some(row), Some(now)) if same(now, &row) => {}
                 (Some(row), _) => self.steps.push(Step::here(Deed::Note(row), "all is in order")),
@@ -162,7 +203,7 @@ impl<'a> Tidy<'a> {
         }
         // Noted with nothing open, the first note is the last one already.
         self.steps.dedup_by(|second, first| second.deed == first.deed && second.place == first.place);
-        Settlement { ending, steps: self.steps, pending: self.pending, commands: vec![] }
+        Settlement { ending, steps: self.steps, pending: self.pending, commands: self.commands }
     }
 }
 
@@ -171,7 +212,7 @@ fn same(a: &Row, b: &Row) -> bool {
     Row { since: b.since, ..a.clone() } == *b
 }
 
-/// The resources whose options we changed there and have not put back.
+/// The resources whose options we changed at that end and have not put back.
 fn changed(end: &End) -> Vec<ResourceName> {
     end.replicas.iter().filter(|r| is_ours_to_close(end, r)).map(|r| r.replica.resource.clone()).collect()
 }
@@ -182,11 +223,4 @@ fn changed(end: &End) -> Vec<ResourceName> {
 fn is_ours_to_close(end: &End, seen: &ReplicaSeen) -> bool {
     let noted = end.row.as_ref().is_some_and(|row| row.open.contains(&seen.replica.resource));
     noted && end.generation != Some(Generation::V83) && seen.replica.is_up() && seen.is_changed()
-}
-
-fn options(seen: &ReplicaSeen) -> String {
-    match &seen.options {
-        Some(o) => format!("allow-two-primaries={}, fencing={}", if o.two_primaries { "yes" } else { "no" }, o.fencing),
-        None => "not readable".to_string(),
-    }
 }

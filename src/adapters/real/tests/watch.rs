@@ -29,10 +29,31 @@ fn lines_come_while_the_program_runs() {
             assert_eq!(seen.lines, ["first", "out", "a", "last"]);
             assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "first\nout\na\rlast"));
         } else {
-            assert_eq!(seen.lines, ["first", "a", "last"]);
+            seen.lines.sort();
+            assert_eq!(seen.lines, ["a", "first", "last", "out"], "between the two outputs there is no order");
             assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "first\na\rlast"));
         }
         fs::remove_file(&go).unwrap();
+    }
+}
+
+#[test]
+fn of_too_much_text_the_end_is_kept_and_the_program_goes_on() {
+    let (_root, real) = world();
+    for to in ["", ">&2"] {
+        let call = sh(&format!("{{ head -c 18000000 /dev/zero; echo; echo the end; }} {to}"));
+        let mut last = String::new();
+        let output = real.watch(&call, &mut |sign| {
+            if let Sign::Line(line) = sign {
+                last = line.to_string();
+            }
+            Flow::On
+        });
+        let output = output.unwrap();
+        assert!(output.ok());
+        assert_eq!(last, "the end");
+        let text = output.stdout + &output.stderr;
+        assert!(text.ends_with("\nthe end\n") && text.len() < 17_000_000, "{} bytes", text.len());
     }
 }
 
@@ -181,13 +202,16 @@ fn somebody_who_asks_us_to_stop_is_told_at_once() {
     let (_root, mut real) = world();
     real.patience.tick = Duration::from_secs(600);
     let call = sh("echo up >&2; exec sleep 1000");
+    let mut told = false;
     let output = real.watch(&call, &mut |sign| {
         if sign == Sign::Line("up") {
             real.signals.pretend();
         }
-        if sign == Sign::Tick && real.stopping() { Flow::Stop } else { Flow::On }
+        told |= sign == Sign::Tick && real.stopping();
+        if told { Flow::Stop } else { Flow::On }
     });
     assert_eq!(output.unwrap().ended, Ended::Signal(15));
+    assert!(told, "only its limit ended it");
 }
 
 #[test]
