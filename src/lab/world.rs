@@ -228,7 +228,11 @@ impl World for LabWorld<'_> {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        self.lab.with(|f| f.host(&self.host).files.list(&folder.to_string_lossy()))
+        let folder = folder.to_string_lossy();
+        match programs::virtual_folder(self.lab, &self.host, &folder) {
+            Some(names) => Ok(names),
+            None => self.lab.with(|f| f.host(&self.host).files.list(&folder)),
+        }
     }
 
     fn replace(&self, path: &Path, text: &str) -> io::Result<()> {

@@ -196,6 +196,32 @@ impl Domain {
 }
 
 impl Migration {
+    /// One that begins.
+    pub fn new(domain: &Domain, from: &str, sender: Pid, watcher: Pid) -> Migration {
+        Migration {
+            guest: domain.guest.clone(),
+            name: domain.name.clone(),
+            domid: domain.id,
+            from: from.to_string(),
+            to: None,
+            incoming: None,
+            stage: Stage::Connect,
+            sender,
+            watcher,
+            receiver: None,
+            stay_paused: false,
+            sender_gone: false,
+            sender_off: false,
+            target_gone: false,
+            target_off: false,
+            transport_ended: false,
+            renamed: false,
+            verdict: None,
+            ended: None,
+            patience: None,
+        }
+    }
+
     /// It is in progress.
     pub fn is_running(&self) -> bool {
         self.ended.is_none()

@@ -29,8 +29,11 @@ fn options(conf: &Conf, generation: Generation) -> Vec<(&'static str, &'static s
     found
 }
 
-fn sections(conf: &Conf, generation: Generation) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
-    let mut sections: Vec<(&'static str, Vec<(&'static str, String)>)> = Vec::new();
+/// Options by section, each a name and a value.
+type Sections = Vec<(&'static str, Vec<(&'static str, String)>)>;
+
+fn sections(conf: &Conf, generation: Generation) -> Sections {
+    let mut sections: Sections = Vec::new();
     for (section, name, value) in options(conf, generation) {
         match sections.iter_mut().find(|(s, _)| *s == section) {
             Some((_, list)) => list.push((name, value)),
@@ -109,7 +112,8 @@ pub fn dump_xml(ctx: &Ctx<'_>, asked: &Asked<'_>, all: bool) -> Printed {
     ctx.lab.with(|f| {
         let mut out = String::new();
         if all {
-            out += "<config file=\"/etc/drbd.conf\">\n    <common>\n    </common>\n";
+            let protocol = if asked.generation == Generation::V83 { " protocol=\"C\"" } else { "" };
+            out += &format!("<config file=\"/etc/drbd.conf\">\n    <common{protocol}>\n    </common>\n");
         }
         for resource in asked.targets.iter().filter_map(|t| f.resource(&t.resource)) {
             let text = xml_one(f, ctx.host, asked.generation, resource);
@@ -128,35 +132,15 @@ pub fn dump_xml(ctx: &Ctx<'_>, asked: &Asked<'_>, all: bool) -> Printed {
 
 fn xml_one(f: &Fleet, host: &str, generation: Generation, resource: &Resource) -> String {
     let name = &resource.name;
-    let line =
-        if generation == Generation::V83 { String::new() } else { format!(" conf-file-line=\"/etc/drbd.d/{name}.res:1\"") };
-    let mut out = format!("<resource name=\"{name}\"{line}>\n");
-    for (peer, replica) in &resource.on {
-        let address = format!("        <address family=\"ipv4\" port=\"{}\">{}</address>\n", resource.port, f.host(peer).address);
-        let node = if generation == Generation::V9 { format!(" node-id=\"{}\"", replica.node_id) } else { String::new() };
-        out += &format!("    <host name=\"{peer}\"{node}>\n");
-        for volume in &resource.volumes {
-            let inner = |indent: &str| {
-                format!(
-                    "{indent}<device minor=\"{}\">{}</device>\n{indent}<disk>{}</disk>\n",
-                    volume.minor, volume.device, volume.disk
-                )
-            };
-            if generation == Generation::V83 {
-                out += &inner("        ");
-            } else {
-                out += &format!(
-                    "        <volume vnr=\"{}\">\n{}            <meta-disk>internal</meta-disk>\n        </volume>\n",
-                    volume.number,
-                    inner("            ")
-                );
-            }
-        }
-        out += &address;
-        if generation == Generation::V83 {
-            out += "        <meta-disk>internal</meta-disk>\n";
-        }
-        out += "    </host>\n";
+    let conf = resource.on.get(host).map(|r| r.configured.clone()).unwrap_or_default();
+    let sections = sections(&conf, generation);
+    let attributes = match generation {
+        Generation::V83 => " protocol=\"C\"".to_string(),
+        _ => format!(" conf-file-line=\"/etc/drbd.d/{name}.res:1\""),
+    };
+    let mut out = format!("<resource name=\"{name}\"{attributes}>\n");
+    for peer in resource.on.keys() {
+        out += &xml_host(f, generation, resource, peer, &sections);
     }
     if generation == Generation::V9 {
         let hosts: Vec<&String> = resource.on.keys().collect();
@@ -164,25 +148,53 @@ fn xml_one(f: &Fleet, host: &str, generation: Generation, resource: &Resource) -
             for b in &hosts[at + 1..] {
                 out += "    <connection>\n";
                 for h in [a, b] {
+                    let (port, address) = (resource.port, &f.host(h).address);
                     out += &format!(
-                        "        <host name=\"{h}\"><address family=\"ipv4\" port=\"{}\">{}</address></host>\n",
-                        resource.port,
-                        f.host(h).address
+                        "        <host name=\"{h}\"><address family=\"ipv4\" port=\"{port}\">{address}</address></host>\n"
                     );
                 }
+                out += &xml_sections(&sections, "        ", |s| s == "net");
                 out += "    </connection>\n";
             }
         }
     }
-    if let Some(replica) = resource.on.get(host) {
-        for (section, list) in sections(&replica.configured, generation) {
-            out += &format!("    <section name=\"{section}\">\n");
-            for (option, value) in list {
-                let value = if value.is_empty() { String::new() } else { format!(" value=\"{value}\"") };
-                out += &format!("        <option name=\"{option}\"{value}/>\n");
-            }
-            out += "    </section>\n";
+    out + &xml_sections(&sections, "    ", |_| true) + "</resource>\n"
+}
+
+fn xml_host(f: &Fleet, generation: Generation, resource: &Resource, host: &str, sections: &Sections) -> String {
+    let address = format!("        <address family=\"ipv4\" port=\"{}\">{}</address>\n", resource.port, f.host(host).address);
+    let mut out = format!("    <host name=\"{host}\">\n");
+    for volume in &resource.volumes {
+        let inner = |indent: &str| {
+            format!(
+                "{indent}<device minor=\"{}\">{}</device>\n{indent}<disk>{}</disk>\n",
+                volume.minor, volume.device, volume.disk
+            )
+        };
+        if generation == Generation::V83 {
+            out += &format!("{}{address}        <meta-disk>internal</meta-disk>\n", inner("        "));
+            continue;
         }
+        out += &format!("        <volume vnr=\"{}\">\n", volume.number);
+        // 8.4 hands the resource's disk options down to each volume.
+        out += &xml_sections(sections, "            ", |s| s == "disk");
+        out += &format!("{}            <meta-disk>internal</meta-disk>\n        </volume>\n", inner("            "));
     }
-    out + "</resource>\n"
+    if generation != Generation::V83 {
+        out += &address;
+    }
+    out + "    </host>\n"
+}
+
+fn xml_sections(sections: &Sections, indent: &str, wanted: impl Fn(&str) -> bool) -> String {
+    let mut out = String::new();
+    for (section, list) in sections.iter().filter(|(s, _)| wanted(s)) {
+        out += &format!("{indent}<section name=\"{section}\">\n");
+        for (option, value) in list {
+            let value = if value.is_empty() { String::new() } else { format!(" value=\"{value}\"") };
+            out += &format!("{indent}    <option name=\"{option}\"{value}/>\n");
+        }
+        out += &format!("{indent}</section>\n");
+    }
+    out
 }

@@ -37,6 +37,10 @@ pub fn run(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
 /// `drbdsetup MINOR role`, and the other way round for what 8.3 has of it.
 fn run83(ctx: &Ctx<'_>, words: &[&str]) -> Printed {
     match words {
+        [minor, "show"] => ctx.lab.with(|f| {
+            let resource = find(f, ctx.host, Generation::V83, minor).filter(|r| r.on.get(ctx.host).is_some_and(|r| r.up));
+            Printed::ok(resource.map_or_else(String::new, |r| show83(f, ctx.host, r)))
+        }),
         [minor, command] => on_one(ctx, Generation::V83, command, &[minor]),
         _ => Printed { code: 20, out: USAGE_84.to_string(), ..Printed::default() },
     }
@@ -323,6 +327,34 @@ fn show84(f: &Fleet, host: &str, resource: &Resource) -> String {
         out += "            }\n        }\n";
     }
     out + "    }\n}\n"
+}
+
+/// `drbdsetup MINOR show`: no resource around the sections, and the defaults are marked.
+fn show83(f: &Fleet, host: &str, resource: &Resource) -> String {
+    let Some(replica) = resource.on.get(host) else { return String::new() };
+    let mark = if replica.options.fencing == Fencing::DontCare { " _is_default" } else { "" };
+    let mut out = format!(
+        "disk {{\n\tsize            \t0s _is_default; # bytes\n\tfencing         \t{}{mark};\n}}\n",
+        replica.options.fencing
+    );
+    let connected = replica.peers.iter().find(|(_, l)| l.state != Connection::StandAlone);
+    if connected.is_some() {
+        out += "net {\n\ttimeout         \t60 _is_default; # 1/10 seconds\n";
+        if replica.options.two_primaries {
+            out += "\tallow-two-primaries;\n";
+        }
+        out += "}\nprotocol C;\n";
+    }
+    let volume = &resource.volumes[0];
+    out += &format!(
+        "_this_host {{\n\tdevice\t\t\tminor {};\n\tdisk\t\t\t\"{}\";\n\tmeta-disk\t\tinternal;\n",
+        volume.minor, volume.disk
+    );
+    if let Some((peer, _)) = connected {
+        let address = |h: &str| format!("\taddress\t\t\tipv4 {}:{};\n}}\n", f.host(h).address, resource.port);
+        return out + &address(host) + "_remote_host {\n" + &address(peer);
+    }
+    out + "}\n"
 }
 
 fn show_json(f: &Fleet, host: &str, resource: &Resource) -> String {

@@ -15,6 +15,7 @@ mod xl_create;
 mod xl_migrate;
 mod xl_receive;
 mod xm;
+mod xm_migrate;
 
 use super::Lab;
 use super::model::Pid;
@@ -106,6 +107,11 @@ pub fn run(ctx: &Ctx<'_>, argv: &[String]) -> Option<Printed> {
 /// A file that the kernel makes.
 pub fn virtual_file(lab: &Lab, host: &str, path: &str) -> Option<String> {
     small::virtual_file(lab, host, path)
+}
+
+/// A folder that the kernel makes.
+pub fn virtual_folder(lab: &Lab, host: &str, path: &str) -> Option<Vec<String>> {
+    small::virtual_folder(lab, host, path)
 }
 
 /// Splits a command as `sh` does: blanks, both quotes, backslash. Nothing is expanded.

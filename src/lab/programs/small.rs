@@ -132,6 +132,35 @@ pub fn virtual_file(lab: &Lab, host: &str, path: &str) -> Option<String> {
     })
 }
 
+/// The folders that the kernel makes.
+pub fn virtual_folder(lab: &Lab, host: &str, path: &str) -> Option<Vec<String>> {
+    lab.with(|f| {
+        let here = f.host(host);
+        let mut names = match path.trim_end_matches('/') {
+            "/sys/class/net" => {
+                let guests =
+                    here.domains.iter().flat_map(|d| (0..d.config.bridges.len()).map(move |n| format!("vif{}.{n}", d.id)));
+                ["lo", "eth0"].map(str::to_string).into_iter().chain(here.bridges.clone()).chain(guests).collect::<Vec<_>>()
+            }
+            path => {
+                let rest = path.strip_prefix("/sys/class/net/")?;
+                let (name, inner) = rest.split_once('/').map_or((rest, None), |(n, i)| (n, Some(i)));
+                let bridge = here.bridges.iter().any(|b| b == name);
+                match inner {
+                    None if bridge => {
+                        vec!["address".to_string(), "bridge".to_string(), "brif".to_string(), "operstate".to_string()]
+                    }
+                    None => vec!["address".to_string(), "operstate".to_string()],
+                    Some("bridge" | "brif") if bridge => vec!["bridge_id".to_string()],
+                    _ => return None,
+                }
+            }
+        };
+        names.sort();
+        Some(names)
+    })
+}
+
 /// `drbdadm --version` of a host.
 pub fn drbd_versions(generation: Generation, utils: (u32, u32)) -> String {
     let (major, minor) = utils;

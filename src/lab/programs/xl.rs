@@ -236,6 +236,7 @@ fn domain_json(domain: &Domain, version: Version) -> Value {
             "b_info": { "max_vcpus": domain.config.vcpus, "avail_vcpus": [0], "max_memkb": kib, "target_memkb": kib, "video_memkb": 0,
                 "claim_mode": "True", "kernel": "/root/domu/vmlinuz" },
             "disks": disks_json(domain, true),
+            "nics": nics_json(domain),
             "on_reboot": "restart",
             "on_soft_reset": "soft_reset",
         }
@@ -267,6 +268,14 @@ pub fn disks_json(domain: &Domain, stored: bool) -> Value {
         Value::Object(disk)
     });
     Value::Array(disks.collect())
+}
+
+fn nics_json(domain: &Domain) -> Value {
+    let nic = |(n, bridge): (usize, &String)| {
+        json!({ "devid": n, "mac": format!("00:16:3e:00:00:{n:02x}"), "bridge": bridge,
+        "script": "/etc/xen/scripts/vif-bridge", "nictype": "vif" })
+    };
+    Value::Array(domain.config.bridges.iter().enumerate().map(nic).collect())
 }
 
 fn vm_list(host: &Host) -> String {
@@ -351,7 +360,7 @@ fn block_list(ctx: &Ctx<'_>, version: Version, word: &str) -> Printed {
 }
 
 /// xvda is 51712, each letter 16 further (`libxl__device_disk_dev_number`); hdc is 5632.
-fn vdev_number(vdev: &str) -> u32 {
+pub fn vdev_number(vdev: &str) -> u32 {
     let letter = |c: Option<char>| c.map_or(0, |c| (c as u32).saturating_sub('a' as u32));
     match (vdev.strip_prefix("xvd"), vdev.strip_prefix("hd"), vdev.strip_prefix("sd")) {
         (Some(rest), _, _) => 51712 + 16 * letter(rest.chars().next()) + rest[1.min(rest.len())..].parse::<u32>().unwrap_or(0),

@@ -62,28 +62,7 @@ pub fn migrate(ctx: &Ctx<'_>, version: Version, args: &[&str]) -> Printed {
         if let Some(lock) = ctx.keeps_lock.and_then(|l| f.host_mut(ctx.host).locks.get_mut(l)) {
             lock.holders.push(pid);
         }
-        f.migrations.push(Migration {
-            guest: domain.guest.clone(),
-            name: domain.name.clone(),
-            domid: domain.id,
-            from: ctx.host.to_string(),
-            to: None,
-            incoming: None,
-            stage: Stage::Connect,
-            sender: pid,
-            watcher: ctx.caller,
-            receiver: None,
-            stay_paused,
-            sender_gone: false,
-            sender_off: false,
-            target_gone: false,
-            target_off: false,
-            transport_ended: false,
-            renamed: false,
-            verdict: None,
-            ended: None,
-            patience: None,
-        });
+        f.migrations.push(Migration { stay_paused, ..Migration::new(&domain, ctx.host, pid, ctx.caller) });
         f.migrations.len() - 1
     });
     lab.open_lines(id, ctx.host, ctx.log);
@@ -92,14 +71,15 @@ pub fn migrate(ctx: &Ctx<'_>, version: Version, args: &[&str]) -> Printed {
     let argv: Vec<String> = sh_split(&command).into_iter().skip(1).collect();
     let through = super::run(&Ctx { stream: Some(id), ..*ctx }, &argv)
         .unwrap_or_else(|| Printed::fail(127, format!("sh: 1: exec: {}: not found\n", argv.first().map_or("", |w| w.as_str()))));
-    let printed = sender.conclude(&through, &command);
+    let ended = sender.conclude(&through, &command);
     lab.with(|f| {
         let clock = f.clock;
         f.migrations[id].ended = Some(clock);
         let (host, pid) = (f.migrations[id].from.clone(), f.migrations[id].sender);
         f.end_process(&host, pid);
     });
-    Printed { err: err + &printed.err, ..printed }
+    err += &lab.taken_lines(id);
+    Printed { code: ended.unwrap_or(0), signal: ended.err(), out: String::new(), err }
 }
 
 /// The sender's half of one migration.
@@ -134,68 +114,82 @@ impl Sender<'_> {
         if self.version < Version::new(4, 7) { old } else { 1 }
     }
 
-    /// The transport has ended: what becomes of the copy here.
-    fn conclude(&self, through: &Printed, command: &str) -> Printed {
+    /// Lines on xl's standard error, as they come.
+    fn say(&self, text: &str) {
+        for line in text.lines() {
+            self.ctx.lab.add_line(self.id, line);
+            if let Some(watch) = self.ctx.watch {
+                watch.line(line);
+            }
+        }
+    }
+
+    /// The transport has ended: what becomes of the copy here. xl's exit code, or the signal that ended it.
+    fn conclude(&self, through: &Printed, command: &str) -> Result<i32, i32> {
         let lab = self.ctx.lab;
         self.die_with_the_watcher();
+        self.say(&through.err);
         let m = self.state();
-        let mut err = lab.taken_lines(self.id);
-        err += &through.err;
         if m.sender_gone {
             // Killed, or without power: nothing more happens here.
-            return Printed { signal: Some(9), err, ..Printed::default() };
+            return Err(9);
         }
-        let transport_status = if through.code == 0 {
-            String::new()
-        } else {
-            format!(
-                "libxl: info: libxl_exec.c:117:libxl_report_child_exitstatus: migration transport process [{}] exited with error status {}\n",
-                m.sender + 1,
-                through.code
-            )
+        let transport_status = match through.code {
+            0 => String::new(),
+            code => format!(
+                "libxl: info: libxl_exec.c:117:libxl_report_child_exitstatus: migration transport process [{}] exited with error status {code}\n",
+                m.sender + 1
+            ),
         };
-        let (host, domid) = (&m.from, m.domid);
         match m.verdict.clone() {
             None if !through.out.is_empty() => {
-                err += "migration receiver stream contained unexpected data instead of banner\n";
-                err += &format!("(command run was: {command} )\n{transport_status}");
-                Printed::fail(self.exit(3), err)
+                self.say("migration receiver stream contained unexpected data instead of banner");
+                self.say(&format!("(command run was: {command} )\n{transport_status}"));
+                Ok(self.exit(3))
             }
             None => {
-                err += "libxl: error: libxl_utils.c:505:libxl_read_exactly: file/stream truncated reading banner from migration receiver stream\n";
-                Printed::fail(self.exit(3), err + &transport_status)
+                self.say("libxl: error: libxl_utils.c:505:libxl_read_exactly: file/stream truncated reading banner from migration receiver stream");
+                self.say(&transport_status);
+                Ok(self.exit(3))
             }
             Some(Verdict::NotSuspended) => {
-                err += &transport_status;
-                Printed::fail(self.exit(3), err + "Migration failed, failed to suspend at sender.\n")
+                self.say(&transport_status);
+                self.say("Migration failed, failed to suspend at sender.");
+                Ok(self.exit(3))
             }
             Some(Verdict::Resume(words)) => {
-                err += &words;
-                err += &transport_status;
-                err += "Migration failed, resuming at sender.\n";
-                err += &self.resume(&m).unwrap_or_else(|text| text);
-                Printed::fail(self.exit(3), err)
+                self.say(&words);
+                self.say(&transport_status);
+                self.say("Migration failed, resuming at sender.");
+                self.say(&self.resume(&m).unwrap_or_else(|text| text));
+                Ok(self.exit(3))
             }
             Some(Verdict::TargetFailed(code)) => {
-                err += &format!("migration sender: Target reports startup failure (status code {code}).\n");
-                err += "migration sender: Trying to resume at our end.\n";
+                self.say(&format!("migration sender: Target reports startup failure (status code {code})."));
+                self.say("migration sender: Trying to resume at our end.");
                 match self.resume(&m) {
-                    Ok(text) => err += &(text + "migration sender: Resumed OK.\n"),
-                    Err(text) => err += &text,
+                    Ok(text) => self.say(&(text + "migration sender: Resumed OK.\n")),
+                    Err(text) => self.say(&text),
                 }
-                Printed::fail(self.exit(3), err + "Migration failed due to problems at target.\n")
+                self.say("Migration failed due to problems at target.");
+                Ok(self.exit(3))
             }
-            Some(Verdict::Undefined) => Printed::fail(self.exit(7), err + &transport_status + UNDEFINED),
+            Some(Verdict::Undefined) => {
+                self.say(&transport_status);
+                self.say(UNDEFINED);
+                Ok(self.exit(7))
+            }
             Some(Verdict::Success) => {
                 self.stage(Stage::Reported);
-                err += "migration sender: Target reports successful startup.\n";
                 if self.state().sender_gone {
-                    return Printed { signal: Some(9), err, ..Printed::default() };
+                    return Err(9);
                 }
-                lab.with(|f| f.remove_domain(host, domid));
+                self.say("migration sender: Target reports successful startup.");
+                lab.with(|f| f.remove_domain(&m.from, m.domid));
                 lab.pass(300);
                 self.stage(Stage::Destroyed);
-                Printed { err: err + "Migration successful.\n", ..Printed::default() }
+                self.say("Migration successful.");
+                Ok(0)
             }
         }
     }

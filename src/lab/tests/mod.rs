@@ -2,6 +2,7 @@
 
 mod claims;
 mod migrations;
+mod others;
 mod texts;
 mod worlds;
 
