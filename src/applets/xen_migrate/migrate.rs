@@ -241,6 +241,7 @@ fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> T
         from: visit.map(|r| r.host.clone()),
         now: Moment::from(setting.world.now()),
         reconnected: vec![],
+        woken: false,
         waited: false,
     }
 }

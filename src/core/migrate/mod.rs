@@ -31,6 +31,8 @@ pub struct Trip {
     pub now: Moment,
     /// Resources that were connected again already: what is StandAlone after that is a split brain.
     pub reconnected: Vec<ResourceName>,
+    /// The suspended copy was told to go on already.
+    pub woken: bool,
     /// It was waited long enough for what should end by itself.
     pub waited: bool,
 }
@@ -38,7 +40,16 @@ pub struct Trip {
 impl Trip {
     /// A journey from the domU's home.
     pub fn to(host: &HostName, now: Moment) -> Trip {
-        Trip { to: host.clone(), leave_paused: false, home: None, from: None, now, reconnected: vec![], waited: false }
+        Trip {
+            to: host.clone(),
+            leave_paused: false,
+            home: None,
+            from: None,
+            now,
+            reconnected: vec![],
+            woken: false,
+            waited: false,
+        }
     }
 
     /// The journey that a row in the record speaks of: one that was begun here, or the past one whose options are still open.

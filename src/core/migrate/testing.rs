@@ -14,6 +14,7 @@ pub fn trip() -> Trip {
         from: None,
         now: Moment(0),
         reconnected: vec![],
+        woken: false,
         waited: false,
     }
 }
