@@ -240,6 +240,7 @@ fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> T
         home: visit.map(|r| r.home.clone().unwrap_or_else(|| r.host.clone())),
         from: visit.map(|r| r.host.clone()),
         now: Moment::from(setting.world.now()),
+        opened: prepare::opening(here),
         reconnected: vec![],
         woken: false,
         waited: false,
