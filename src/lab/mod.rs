@@ -544,6 +544,11 @@ impl Lab {
         *self.outside.borrow_mut() = outside;
     }
 
+    /// Nothing is planned any more.
+    pub fn clear_plan(&self) {
+        self.plan.borrow_mut().clear();
+    }
+
     /// What is planned, all of it.
     pub fn plan(&self) -> Vec<Planned> {
         self.plan.borrow().clone()

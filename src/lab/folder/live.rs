@@ -140,7 +140,7 @@ impl Outside for Live {
 
     #[expect(clippy::disallowed_methods, reason = "xl starts its transport so")]
     fn transport(&self, lab: &Lab, id: usize, command: &str) -> Printed {
-        let mut sh = Command::new("sh");
+        let mut sh = Command::new("/bin/sh");
         sh.arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = match sh.spawn() {
             Ok(child) => child,

@@ -89,7 +89,7 @@ fn converse(mut child: Child, ctx: &Ctx<'_>, folder: &Folder, inside: &Inside) -
         None => Some(bytes.to_vec()),
     });
     let there = inside.there.clone();
-    let (_, told) = listen(child.stderr.take(), move |bytes| {
+    let (_nothing, told) = listen(child.stderr.take(), move |bytes| {
         let heard = peek(&dir).is_ok_and(|f| f.ssh_path(&here, &there));
         if heard {
             let _ = std::io::stderr().write_all(bytes);
