@@ -28,6 +28,7 @@
 //! dom0-alpha for 30s$ xen-migrate migrate web              and presses ^C after half a minute
 //! pass 90s
 //! look                                                     what is where, into the journal
+//! hide dom0-alpha /etc/xen/web.cfg                         a file is moved away; `unhide` brings it back
 //! at stage web Ready: DEED                                 when the migration gets there
 //! before dom0-beta drbdadm secondary: DEED                 before the next such event there; `after` likewise
 //! before dom0-beta #2 drbdadm secondary: DEED              before the second one
@@ -53,6 +54,7 @@
 //! expect runs web nowhere
 //! expect role dom0-beta web Primary
 //! expect in order web dom0-beta    it runs there, the roles fit, the options are those of the file, no copy and no flight is left
+//! expect shut web                  this resource has the options of the operator's file on every host
 //! expect finding SplitBrain        that it is found; otherwise no scene may have one
 //! ```
 
@@ -118,8 +120,15 @@ impl Theatre {
             self.last = Some(ran);
             return Ok(());
         }
+        let words: Vec<&str> = line.split_whitespace().collect();
         if line == "look" {
             self.look();
+        } else if let ["hide" | "unhide", host, path] = words.as_slice() {
+            let hidden = format!("{path}.hidden");
+            let (from, to) = if words[0] == "hide" { (*path, hidden.as_str()) } else { (hidden.as_str(), *path) };
+            let text = self.lab.file(host, from).ok_or("no such file")?;
+            self.lab.put(host, to, &text);
+            self.lab.with(|f| f.host_mut(host).files.remove(from));
         } else if let Some(time) = line.strip_prefix("pass ") {
             self.lab.pass(millis(time)?);
         } else if let Some((moment, what)) = moment(line)? {
@@ -226,6 +235,7 @@ impl Theatre {
                 (is != *role).then(|| format!("it is {is}"))
             }
             ["in", "order", guest, host] => self.disorder(guest, host),
+            ["shut", resource] => self.open(resource),
             ["finding", kind] => {
                 self.expected.insert((*kind).to_string());
                 let found = self.lab.findings().iter().any(|f| format!("{:?}", f.kind) == *kind);
@@ -237,6 +247,13 @@ impl Theatre {
             self.broken.push(format!("expect {wish}: {wrong}"));
         }
         Ok(())
+    }
+
+    /// Where the options of a resource are not those of the file.
+    fn open(&self, resource: &str) -> Option<String> {
+        let fleet = self.lab.fleet();
+        let found = fleet.resource(resource)?.on.iter().find(|(_, r)| r.up && r.options != r.configured);
+        found.map(|(host, r)| format!("on {host}: {:?}, and the file says {:?}", r.options, r.configured))
     }
 
     /// What is not in order when a domU is to run on this host and all is over.
