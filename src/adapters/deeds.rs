@@ -88,6 +88,7 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
             }
             unpause(world, cause, *id)
         }
+        Deed::Wake { called, id } => wake(world, domu, *called, *id),
         Deed::Unpause { id } => unpause(world, cause, *id),
         Deed::Send => Err(Failure::NotSo("a migration is not a deed of this end alone".to_string())),
     }
@@ -260,6 +261,21 @@ fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
         }
         Err(Failure::NotSo(format!("{resource} was told to become Secondary and is {}", after.replica.role)))
     })
+}
+
+fn wake(world: &dyn World, domu: &DomuName, called: CopyName, id: u32) -> Result<(), Failure> {
+    let name = if called == CopyName::MigratedAway { domu.migrated_away() } else { domu.to_string() };
+    let suspended = |domains: &[crate::core::xen::Domain]| domains.iter().any(|d| d.id == id && d.state.is_suspended());
+    if suspended(&xen::domains(world, Toolstack::Xl, false)?) {
+        xen::wake(world, id, &name)?;
+        if suspended(&xen::domains(world, Toolstack::Xl, false)?) {
+            return Err(Failure::NotSo(format!("{name} (id {id}) was told to go on and is still suspended")));
+        }
+    }
+    if called == CopyName::MigratedAway {
+        xen::rename(world, Toolstack::Xl, id, &name, domu)?;
+    }
+    Ok(())
 }
 
 fn unpause(world: &dyn World, cause: &Cause, id: u32) -> Result<(), Failure> {

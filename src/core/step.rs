@@ -59,6 +59,13 @@ pub enum Deed {
         /// Its domain id when it was seen.
         id: u32,
     },
+    /// Let our suspended copy, which is the only one, go on under its own name.
+    Wake {
+        /// Under which name.
+        called: CopyName,
+        /// Its domain id when it was seen.
+        id: u32,
+    },
     /// There: end whoever still receives the domU although its sender is gone.
     EndReceiving,
     /// There: note that the domU has arrived.
@@ -110,7 +117,7 @@ impl Deed {
             Deed::EndReceiving => "end-receiving".into(),
             Deed::Arrived => "arrived".into(),
             Deed::Release => "release".into(),
-            Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Destroy { .. } => return None,
+            Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Wake { .. } | Deed::Destroy { .. } => return None,
         })
     }
 
@@ -172,6 +179,7 @@ impl fmt::Display for Deed {
             }
             Deed::Adopt { id } => write!(f, "give the copy --incoming (id {id}) its name and let it run"),
             Deed::Unpause { id } => write!(f, "unpause it (id {id})"),
+            Deed::Wake { id, .. } => write!(f, "let the suspended copy (id {id}) go on"),
             Deed::EndReceiving => write!(f, "end the receiving xl, whose sender is gone"),
             Deed::Arrived => write!(f, "record: it has arrived"),
             Deed::Release => write!(f, "record: nothing comes any more"),
@@ -208,6 +216,7 @@ mod tests {
     #[test]
     fn a_peer_can_never_ask_for_more() {
         assert_eq!(Deed::Send.word(), None);
+        assert_eq!(Deed::Wake { called: CopyName::MigratedAway, id: 7 }.word(), None);
         assert_eq!(Deed::Destroy { called: CopyName::Plain, id: 7 }.word(), None);
         for word in [
             "",

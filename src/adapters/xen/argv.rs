@@ -75,6 +75,18 @@ pub fn shutdown(ts: Toolstack, id: u32) -> Call {
     Call::new(ts.program(), ["shutdown".to_string(), id.to_string()])
 }
 
+/// `xl resume`, where this Xen has it.
+pub fn resume(id: u32) -> Call {
+    Call::new("xl", ["resume".to_string(), id.to_string()])
+}
+
+/// `xl save -c ID /dev/null`: a checkpoint to nowhere, which ends by letting the domain go on. It is how a suspended domain is woken
+/// where there is no `xl resume`: measured with Xen 4.17, 60 s of waiting for a guest that is suspended already, then it runs.
+pub fn checkpoint_to_nowhere(id: u32) -> Call {
+    let args = ["save".to_string(), "-c".to_string(), id.to_string(), "/dev/null".to_string()];
+    Call::new("xl", args).within(Duration::from_secs(600))
+}
+
 /// What a migration is to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration<'a> {

@@ -225,6 +225,19 @@ pub fn unpause(world: &dyn World, ts: Toolstack, id: u32, name: &str) -> Result<
     ask(world, ts, &argv::unpause(ts, id)).map(drop)
 }
 
+/// Lets a suspended domain go on, if it still has this name and is suspended. `xl` only: nothing of `xm` can.
+///
+/// Afterwards no `xl` waits for its end any more (its monitor left when it was suspended): who calls this says so.
+pub fn wake(world: &dyn World, id: u32, name: &str) -> Result<(), XenError> {
+    let ts = Toolstack::Xl;
+    check_is(ts, &listing(world, ts)?, id, name)?;
+    let resumed = world.run(&argv::resume(id))?;
+    if !resumed.ok() {
+        ask(world, ts, &argv::checkpoint_to_nowhere(id))?;
+    }
+    Ok(())
+}
+
 /// Gives a domain another name, if it still has the old one.
 pub fn rename(world: &dyn World, ts: Toolstack, id: u32, from: &str, to: &crate::core::names::DomuName) -> Result<(), XenError> {
     check_is(ts, &listing(world, ts)?, id, from)?;

@@ -139,6 +139,7 @@ impl<'a> Drive<'a> {
                             Deed::Connect(resource) => Some(resource.clone()),
                             _ => None,
                         });
+                        trip.woken |= verdict.steps.iter().any(|s| matches!(s.deed, Deed::Wake { .. }));
                         let before = trip.reconnected.len();
                         trip.reconnected.extend(connected);
                         if trip.reconnected.len() > before {

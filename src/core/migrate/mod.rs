@@ -29,8 +29,13 @@ pub struct Trip {
     pub from: Option<HostName>,
     /// When the plan is made.
     pub now: Moment,
+    /// The resources that this journey opened. They stay on the record until their options are back and DRBD is connected:
+    /// only then is it known that both ends have one history.
+    pub opened: Vec<ResourceName>,
     /// Resources that were connected again already: what is StandAlone after that is a split brain.
     pub reconnected: Vec<ResourceName>,
+    /// The suspended copy was told to go on already.
+    pub woken: bool,
     /// It was waited long enough for what should end by itself.
     pub waited: bool,
 }
@@ -38,14 +43,24 @@ pub struct Trip {
 impl Trip {
     /// A journey from the domU's home.
     pub fn to(host: &HostName, now: Moment) -> Trip {
-        Trip { to: host.clone(), leave_paused: false, home: None, from: None, now, reconnected: vec![], waited: false }
+        Trip {
+            to: host.clone(),
+            leave_paused: false,
+            home: None,
+            from: None,
+            now,
+            opened: vec![],
+            reconnected: vec![],
+            woken: false,
+            waited: false,
+        }
     }
 
     /// The journey that a row in the record speaks of: one that was begun here, or the past one whose options are still open.
     pub fn of_row(row: &Row, now: Moment) -> Trip {
         // A visitor whose options are still open stays a visitor.
         let from = if row.state == State::Visiting { Some(row.host.clone()) } else { row.from.clone() };
-        Trip { home: row.home.clone(), from, ..Trip::to(&row.host, now) }
+        Trip { home: row.home.clone(), from, opened: row.open.clone(), ..Trip::to(&row.host, now) }
     }
 
     /// A row for the domU, with everything the record must not forget.

@@ -115,7 +115,9 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Destroy { .. } => Err("no peer may ask for that".to_string()),
+        Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Wake { .. } | Deed::Destroy { .. } => {
+            Err("no peer may ask for that".to_string())
+        }
     }
 }
 

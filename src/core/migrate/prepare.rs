@@ -12,8 +12,7 @@ use crate::core::step::{Deed, Step};
 /// The order matters: first both records, so that a crash at any later point is known of on both ends; then the guard on the far end,
 /// which keeps it from becoming Primary should the link be cut; then the window; then, for disks that nobody promotes, the promotion.
 pub fn plan(here: &End, there: Option<&End>, trip: &Trip) -> Vec<Step> {
-    let changing: Vec<ResourceName> =
-        here.replicas.iter().filter(|r| needs_opening(r, here.generation)).map(|r| r.replica.resource.clone()).collect();
+    let changing = opening(here);
     let mut leaving = trip.row(&here.domu, State::Leaving, &trip.to);
     leaving.open = changing.clone();
 
@@ -45,6 +44,11 @@ pub fn plan(here: &End, there: Option<&End>, trip: &Trip) -> Vec<Step> {
     }
     steps.push(Step::here(Deed::Send, "the memory goes over while it runs"));
     steps
+}
+
+/// The resources whose options the plan changes at this end.
+pub fn opening(here: &End) -> Vec<ResourceName> {
+    here.replicas.iter().filter(|r| needs_opening(r, here.generation)).map(|r| r.replica.resource.clone()).collect()
 }
 
 /// Whether the window of a resource is still shut, or the guard not set. DRBD 8.3 has neither at run time.

@@ -249,18 +249,26 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         (Some((_, Is::Paused)), None, None, _) => {
             Verdict::Stayed(Some(format!("{domu} is paused here; to let it run: {} unpause {domu}", here.toolstack)))
         }
+        // Ours is suspended and whole, and the target has nothing, or nothing that ever ran: ours goes on. First what is there goes,
+        // so that there is one copy only when it wakes.
+        (Some((_, Is::Suspended)), None, None, Some((far, Is::Paused))) if here.toolstack == Toolstack::Xl => {
+            let destroy = Deed::Destroy { called: CopyName::Incoming, id: far.domain.id };
+            Verdict::First(Step::there(destroy, "it never ran and may lack its last pages; ours is whole"))
+        }
+        (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None)
+            if here.toolstack == Toolstack::Xl && !trip.woken =>
+        {
+            Verdict::First(Step::here(
+                Deed::Wake { called: copy.called, id: copy.domain.id },
+                "it is whole, and no other copy is left",
+            ))
+        }
         (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
             let what = format!(
                 "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
                 copy.domain.name, there.host
             );
             Verdict::Nowhere(what, wake_or_restart(here, copy))
-        }
-        (Some((copy, Is::Suspended)), None, None, Some((far, _))) => {
-            let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, far.domain.id)];
-            commands.extend(wake_or_restart(here, copy));
-            let what = format!("{domu} executes nowhere; the copy on {} may lack its last pages: {}", there.host, seen());
-            Verdict::Nowhere(what, commands)
         }
 
         // Only a copy that never ran, and nobody knows whether ours ran on after it was made: its memory may be older than the disk.
@@ -350,7 +358,10 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
     if copy.called != CopyName::Plain {
         commands.push(format!("{} rename {} {domu}", here.toolstack, copy.domain.id));
     }
-    commands.push(format!("{} resume {} (Xen 4.20 and later; it goes on where it was), or else", here.toolstack, copy.domain.id));
+    commands.push(format!(
+        "{} save -c {} /dev/null   (it goes on where it was, after about a minute), or else",
+        here.toolstack, copy.domain.id
+    ));
     commands.push(format!("{} destroy {}, and then", here.toolstack, copy.domain.id));
     commands.extend(start_anew(here));
     commands

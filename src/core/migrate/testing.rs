@@ -13,7 +13,9 @@ pub fn trip() -> Trip {
         home: None,
         from: None,
         now: Moment(0),
+        opened: vec!["r0".parse().unwrap()],
         reconnected: vec![],
+        woken: false,
         waited: false,
     }
 }

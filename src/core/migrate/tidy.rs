@@ -90,9 +90,8 @@ impl<'a> Tidy<'a> {
     /// the record even where this end is in order: the other may not be.
     fn note(&mut self, truth: Option<Row>) {
         let mut open = changed(self.here);
-        if let (Far::Hidden(_), Some(row)) = (self.far, &self.here.row) {
-            open.extend(row.open.iter().filter(|r| !open.contains(r)).cloned().collect::<Vec<_>>());
-        }
+        let unsettled = |name: &&ResourceName| matches!(self.far, Far::Hidden(_)) || !self.is_connected(name);
+        open.extend(self.trip.opened.iter().filter(|r| !open.contains(r)).filter(unsettled).cloned().collect::<Vec<_>>());
         let hidden = matches!(self.far, Far::Hidden(_)) && self.here.row.is_some();
         let here_row = || self.trip.row(&self.here.domu, State::Here, &self.trip.to);
         let row = match truth {
@@ -122,6 +121,18 @@ impl<'a> Tidy<'a> {
                     }
                 }
                 self.connect(there, data);
+                let apart = |name: &&ResourceName| !self.is_connected(name) && !self.is_alone(name);
+                let apart: Vec<String> = self
+                    .trip
+                    .opened
+                    .iter()
+                    .filter(apart)
+                    .map(|name| {
+                        let words = self.here.replica(name).map_or("not seen".to_string(), ReplicaSeen::in_words);
+                        format!("{name} is not connected; whether both ends still have one history shows when it is ({words})")
+                    })
+                    .collect();
+                self.pending.extend(apart);
             }
             Far::Hidden(why) => {
                 if self.here.row.is_some() {
@@ -157,7 +168,6 @@ impl<'a> Tidy<'a> {
             let Some(far) = there.replica(name).filter(|_| again || opened(self.here, name) || opened(there, name)) else {
                 continue;
             };
-            let alone = |r: &ReplicaSeen| r.replica.peers.iter().any(|p| p.connection == Connection::StandAlone);
             if !alone(seen) && !alone(far) {
                 continue;
             }
@@ -168,6 +178,16 @@ impl<'a> Tidy<'a> {
             self.steps.push(Step::there(Deed::Connect(name.clone()), "the options differed, so DRBD refused to connect"));
             self.steps.push(Step::here(Deed::Connect(name.clone()), "the options differed, so DRBD refused to connect"));
         }
+    }
+
+    /// Connected at this end, and so at both.
+    fn is_connected(&self, name: &ResourceName) -> bool {
+        self.here.replica(name).is_some_and(|r| r.replica.is_connected())
+    }
+
+    /// StandAlone at either end.
+    fn is_alone(&self, name: &ResourceName) -> bool {
+        [Some(self.here), self.there()].into_iter().flatten().filter_map(|end| end.replica(name)).any(alone)
     }
 
     fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&crate::core::names::HostName>) {
@@ -205,6 +225,10 @@ impl<'a> Tidy<'a> {
         self.steps.dedup_by(|second, first| second.deed == first.deed && second.place == first.place);
         Settlement { ending, steps: self.steps, pending: self.pending, commands: self.commands }
     }
+}
+
+fn alone(seen: &ReplicaSeen) -> bool {
+    seen.replica.peers.iter().any(|p| p.connection == Connection::StandAlone)
 }
 
 /// Two rows say the same, whatever their time.
