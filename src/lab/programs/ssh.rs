@@ -100,6 +100,10 @@ pub fn run(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
         printed.code = 255;
     }
     printed.err = warning + &printed.err;
+    // Whoever watches an ordinary command reads what it says on standard error.
+    if let Some(watch) = ctx.watch.filter(|_| ctx.stream.is_none()) {
+        printed.err.lines().for_each(|line| watch.line(line));
+    }
     printed
 }
 
