@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod drive;
+mod flight;
 pub mod migrate;
 pub mod migrate2;
 pub mod ping;

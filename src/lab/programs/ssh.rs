@@ -110,6 +110,7 @@ impl Inside {
 /// The command there has ended: what arrives of its answer.
 pub(crate) fn hear_out(ctx: &Ctx<'_>, inside: &Inside, mut printed: Printed) -> Printed {
     let stands = || ctx.lab.with(|f| inside.stands(f, ctx.host));
+    let mut own = String::new();
     if !stands() {
         // The answer is lost. Without keep-alives the client would wait very long.
         let until = ctx.lab.clock() + inside.patience;
@@ -124,14 +125,18 @@ pub(crate) fn hear_out(ctx: &Ctx<'_>, inside: &Inside, mut printed: Printed) -> 
             printed.code = 255;
             printed.signal = None;
             if !inside.quiet {
-                printed.err += &format!("Timeout, server {} not responding.\n", inside.there);
+                own = format!("Timeout, server {} not responding.\n", inside.there);
             }
         }
     }
     if printed.signal.take().is_some() {
         printed.code = 255;
     }
-    printed.err = inside.warning.clone() + &printed.err;
+    // Whoever watches reads what the command said there as it came; ssh's own words are new.
+    if let Some(watch) = ctx.watch.filter(|_| ctx.stream.is_none()) {
+        inside.warning.lines().chain(own.lines()).for_each(|line| watch.line(line));
+    }
+    printed.err = inside.warning.clone() + &printed.err + &own;
     printed
 }
 

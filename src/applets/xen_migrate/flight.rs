@@ -1,0 +1,145 @@
+//! The flight itself: `xl migrate` or `xm migrate`, watched from beginning to end, and stopped while that is still the safer way.
+
+use super::Setting;
+use crate::adapters::xen::{self, MigrateWords, Milestone};
+use crate::adapters::{Ended, Flow, Sign, To, drbd, look, ssh};
+use crate::core::drbd::Generation;
+use crate::core::facts::End;
+use crate::core::migrate::Trip;
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::options::Checked;
+use crate::core::request;
+use crate::core::xen::Toolstack;
+use std::time::Duration;
+
+/// `xl migrate` hangs when the target dies (recorded.md 9), and a large guest takes long: so it is ended for want of progress, not for time.
+const STALLED: Duration = Duration::from_secs(120);
+
+/// `xl migrate` or `xm migrate`, watched.
+pub fn fly(setting: Setting<'_>, here: &End, trip: &Trip, options: &Checked, with_key: bool) -> Result<MigrateWords, String> {
+    let world = setting.world;
+    let domu = &here.domu;
+    let transport = (with_key && here.toolstack == Toolstack::Xl && !options.own_transport).then(|| {
+        // xl appends the host and its own words: `… receive DOMU` `HOST` `xl migrate-receive`.
+        let mut words = vec!["ssh".to_string()];
+        words.extend(ssh::words(world, &here.host, &trip.to));
+        words.extend(request::receive_words_before_the_host(&here.host, domu));
+        xen::argv::transport(words.iter().map(String::as_str))
+    });
+    let order =
+        xen::argv::Migration { words: &options.words, transport: transport.as_deref(), verbose: false, domu, host: &trip.to };
+    let mut call = xen::argv::migrate(here.toolstack, &order);
+    call.quiet_limit = Some(STALLED);
+    call.keeps_lock = Some(look::lock_name(domu));
+    call.log = Some(format!("/run/xen-migrate/{domu}.log"));
+
+    let mut story = Story::new(setting, here);
+    let output = world.watch(&call, &mut |sign| story.heard(sign));
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return Err(error.to_string()),
+    };
+    let words = xen::read_log(&output.stderr);
+    if output.ended == Ended::Exit(0) {
+        return Ok(words);
+    }
+    if words.successful {
+        return Ok(words);
+    }
+    let mut why = xen::why(&output.stderr).unwrap_or_else(|| "it gives no reason".to_string());
+    if let Some(stopped) = story.stopped {
+        why = format!("{stopped}; {why}");
+    }
+    Err(format!("{} migrate ended with {}: {why}\n  its words are in /run/xen-migrate/{domu}.log", here.toolstack, output.ended))
+}
+
+/// What is told while the memory goes over, and when it is stopped.
+struct Story<'a> {
+    setting: Setting<'a>,
+    domu: DomuName,
+    memory: u64,
+    tenths: u64,
+    since: Duration,
+    /// From here on it is safer to go on than to go back.
+    past_return: bool,
+    /// Why it was stopped.
+    stopped: Option<String>,
+    host: HostName,
+    generation: Option<Generation>,
+    resources: Vec<ResourceName>,
+}
+
+impl<'a> Story<'a> {
+    fn new(setting: Setting<'a>, here: &End) -> Self {
+        let memory = here.running().map_or(0, |c| c.domain.memory) << 20;
+        let since = setting.world.clock();
+        Story {
+            setting,
+            domu: here.domu.clone(),
+            memory,
+            tenths: 0,
+            since,
+            past_return: false,
+            stopped: None,
+            host: here.host.clone(),
+            generation: here.generation,
+            resources: here.resources().cloned().collect(),
+        }
+    }
+
+    fn heard(&mut self, sign: Sign<'_>) -> Flow {
+        match sign {
+            Sign::Line(line) => {
+                if matches!(xen::milestone(line), Some(Milestone::Acknowledged | Milestone::GoGiven)) {
+                    self.past_return = true;
+                }
+            }
+            Sign::Sent(bytes) => self.progress(bytes),
+            Sign::Tick => {}
+        }
+        if self.past_return {
+            return Flow::On;
+        }
+        if self.stopped.is_none() {
+            self.stopped = match sign {
+                _ if self.setting.world.stopping() => Some("stopped as asked".to_string()),
+                Sign::Tick => self.lost_replication(),
+                _ => None,
+            };
+            if let Some(why) = &self.stopped {
+                self.setting.world.say(To::Err, &format!("  stopping, {} stays here: {why}", self.domu));
+            }
+        }
+        if self.stopped.is_some() { Flow::Stop } else { Flow::On }
+    }
+
+    /// What DRBD loses now is written here alone: on the target the domU would go on with older data, or on a `phy:` disk with none
+    /// (`xl` says "Migration successful" all the same: recorded-drbd9.md 13 and 14). So the copying ends while going back is possible.
+    fn lost_replication(&self) -> Option<String> {
+        let seen = drbd::replicas(self.setting.world, self.generation?, self.host.as_str()).ok()?;
+        let lost = seen.iter().find(|r| self.resources.contains(&r.resource) && !r.is_connected())?;
+        Some(format!("the replication of {} is lost", lost.resource))
+    }
+
+    /// A line for each tenth of the memory. Pages that the guest dirties go over again, so there may be more than all of it.
+    fn progress(&mut self, bytes: u64) {
+        if self.memory == 0 {
+            return;
+        }
+        let tenths = (bytes * 10 / self.memory).min(10);
+        if tenths > self.tenths {
+            self.tenths = tenths;
+            let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64().max(0.001);
+            let rate = bytes as f64 / seconds;
+            let left = (self.memory.saturating_sub(bytes) as f64 / rate.max(1.0)).ceil();
+            let text = format!(
+                "  {}: {} % of {} MiB, {:.0} MiB/s, about {left:.0} s left",
+                self.domu,
+                tenths * 10,
+                self.memory >> 20,
+                rate / 1_048_576.0
+            );
+            self.setting.world.say(To::Err, &text);
+        }
+    }
+}
