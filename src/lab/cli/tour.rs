@@ -14,7 +14,7 @@ const B: &str = "dom0-beta";
 const C: &str = "dom0-gamma";
 
 /// Real seconds for each second of copied memory: enough to see that time passes.
-const PACE: f64 = 0.3;
+const PACE: f64 = 0.18;
 
 /// Shows it. The fleet lies in a folder of its own, which is removed in the end unless it is to be kept.
 pub fn run(dir: Option<&Path>, tool: Option<&Path>, keep: bool) -> Result<ExitCode, Fault> {
@@ -70,6 +70,7 @@ fn story(g: &mut Guide<'_>) -> Result<(), Fault> {
         "Now the worst: in the middle of a migration, with the memory copied and the domU just suspended, kill -9 hits both\n\
          xen-migrate and xl.",
     );
+    told(g.folder.set_pace(0.0))?;
     told(g.folder.with(|lab| {
         let at = || When::Stage("my-domu-2".into(), Stage::Suspended);
         lab.inject(at(), Deed::KillTools(A.into()));

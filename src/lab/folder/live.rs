@@ -115,7 +115,12 @@ impl Outside for Live {
             transport.end();
         }
         let asked = if stage < Stage::Ready { self.session.asked_to_stop(&self.host) } else { Vec::new() };
+        if m.sender_gone {
+            // Nobody is left to whom time would pass.
+            self.paced.set(lab.clock());
+        }
         let bytes = match stage {
+            _ if m.sender_gone => 0,
             Stage::Memory(_) if self.session.pace() > 0.0 => {
                 lab.with(|f| f.host_mut(&m.from).domain_by_id(m.domid).map_or(0, |d| d.memory)) * 1024 * 1024 / 4
             }

@@ -130,10 +130,11 @@ fn caller(session: &Session, host: &str) -> (Pid, bool) {
     }
 }
 
-/// A program that gives no answer, until somebody ends it or its world is gone.
+/// A program that gives no answer, until somebody ends it, or its caller or its world is gone.
 fn hang(session: &Session) -> Printed {
     or_die(session.close());
-    while session.dir().join("fleet.lock").exists() && RealProcess::parent().is_some_and(|p| p.pid > 1) {
+    let caller = RealProcess::parent();
+    while session.dir().join("fleet.lock").exists() && RealProcess::parent() == caller {
         nap(Duration::from_millis(50));
     }
     std::process::exit(1)

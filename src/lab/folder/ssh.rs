@@ -96,6 +96,7 @@ fn converse(mut child: Child, ctx: &Ctx<'_>, folder: &Folder, inside: &Inside) -
         }
         Some(Vec::new())
     });
+    let mut glances = 0_u32;
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Some(status),
@@ -103,7 +104,9 @@ fn converse(mut child: Child, ctx: &Ctx<'_>, folder: &Folder, inside: &Inside) -
             Err(_) => break None,
         }
         // The sender has given this connection up; what runs at the other end does not know that.
+        glances += 1;
         if let Some(id) = stream
+            && glances.is_multiple_of(20)
             && let Ok(fleet) = peek(folder.dir())
             && fleet.migrations.get(id).is_some_and(|m| m.verdict.is_some())
             && !inside.stands(&fleet, ctx.host)
