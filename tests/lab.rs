@@ -56,7 +56,8 @@ fn a_mistake_in_a_scene_is_told() {
     ] {
         assert!(script::play(start, script).is_err(), "{start:?} {script:?}");
     }
-    let played = script::play(pair, "dom0-alpha$ false\nexpect exit 0\nexpect runs web on dom0-beta\nin 5s: kill caller").unwrap();
+    let played =
+        script::play(pair, "dom0-alpha$ false\nexpect exit 0\nexpect runs web on dom0-beta\nin 5s: kill caller").unwrap();
     assert_eq!(played.broken.len(), 3, "{:?}", played.broken);
 }
 

@@ -267,8 +267,7 @@ impl Theatre {
             return Some("a disk of it is dead".to_string());
         }
         for other in fleet.hosts.values().filter(|h| h.powered) {
-            let copies: Vec<&str> =
-                other.domains.iter().filter(|d| d.guest == guest).map(|d| d.name.as_str()).collect();
+            let copies: Vec<&str> = other.domains.iter().filter(|d| d.guest == guest).map(|d| d.name.as_str()).collect();
             let wanted: &[&str] = if other.name == host { &[guest] } else { &[] };
             if copies != wanted {
                 return Some(format!("copies on {}: {copies:?}", other.name));
@@ -280,7 +279,10 @@ impl Theatre {
                 }
                 let Some(replica) = fleet.resource(&resource).and_then(|r| r.on.get(&other.name)) else { continue };
                 if replica.options != replica.configured {
-                    return Some(format!("the options of {resource} on {} are not the file's: {:?}", other.name, replica.options));
+                    return Some(format!(
+                        "the options of {resource} on {} are not the file's: {:?}",
+                        other.name, replica.options
+                    ));
                 }
                 if self.lab.connection(&other.name, &resource) != "Connected" {
                     return Some(format!("{resource} is not connected on {}", other.name));
@@ -523,7 +525,14 @@ fn quirk(text: &str) -> Result<Quirk, String> {
         ["fails", host, count, ..] => {
             let (head, message) = text.split_once(": ").ok_or("a message is expected after `COMMAND: `")?;
             let begins = head.split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
-            Quirk::Instead { host: s(host), begins, times: times(count)?, code: 1, out: String::new(), err: format!("{message}\n") }
+            Quirk::Instead {
+                host: s(host),
+                begins,
+                times: times(count)?,
+                code: 1,
+                out: String::new(),
+                err: format!("{message}\n"),
+            }
         }
         _ => return Err("no such quirk".to_string()),
     })
