@@ -161,7 +161,10 @@ impl<'a> Peer<'a> {
         let mut call = ssh::call(self.world, &self.us, &self.host, &self.request(wish));
         call.limit = None;
         let mut told = |sign: Sign<'_>| {
-            if let Sign::Line(line) = sign {
+            // The answer is a line as well, on standard output; it is read when all is over.
+            if let Sign::Line(line) = sign
+                && !line.starts_with("xen-migrate/")
+            {
                 self.world.say(To::Err, &format!("  {}: {}", self.host, printable(line)));
             }
             // Whatever a person wants to stop is stopped there, where it is done; cutting the line would only blind us.
