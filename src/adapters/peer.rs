@@ -197,22 +197,33 @@ impl<'a> Peer<'a> {
             Some(answer) => Ok(answer),
             None if output.ended == Ended::Exit(255) => {
                 let said = if output.stderr.trim().is_empty() { "no reason given".into() } else { tail(&output.stderr) };
-                let trouble = Trouble::of(&output.stderr);
+                let trouble = match Trouble::of(&output.stderr) {
+                    Trouble::NotAuthorised if ssh::has_passphrase(self.world, &self.us) => Trouble::Passphrase,
+                    trouble => trouble,
+                };
                 // Once we were let in, silence is a cut line or a killed program, not a closed door.
                 let cut =
                     ["closed by remote host", "Broken pipe", "not responding", "reset by peer"].iter().any(|w| said.contains(w));
                 if output.stderr.trim().is_empty() || cut {
                     return Err(PeerError::Lost { host: self.host.clone(), said });
                 }
-                let advice = trouble.advice(&self.us, &self.host);
+                let advice = trouble.advice(self.world, &self.us, &self.host);
                 Err(PeerError::Unreachable { host: self.host.clone(), trouble, said, advice })
             }
             None => {
                 let said = [output.stdout.trim(), output.stderr.trim()].join(" ");
+                if let Some(other) = other.iter().find_map(|line| other_protocol(line)) {
+                    return Err(self.garbled(&format!(
+                        "it speaks {other}, this xen-migrate speaks xen-migrate/{PROTOCOL}: install the same version on both Dom0s"
+                    )));
+                }
                 Err(self.garbled(&format!(
-                    "{} ({}); is the forced command of our key `xen-migrate migrate2`?",
+                    "{} ({}); does the line of our key in /root/.ssh/authorized_keys on {} have the forced command \
+                     `xen-migrate migrate2`, and is xen-migrate where it says?\n  try: xen-migrate setup {}   (shows that line)",
                     shortened(&said),
-                    output.ended
+                    output.ended,
+                    self.host,
+                    self.host
                 )))
             }
         }
@@ -235,6 +246,12 @@ impl<'a> Peer<'a> {
     }
 }
 
+/// The protocol of an answer in other words than ours: `xen-migrate/2`.
+fn other_protocol(line: &str) -> Option<&str> {
+    let word = line.split(' ').next()?;
+    word.strip_prefix("xen-migrate/")?.parse::<u32>().ok().map(|_| word)
+}
+
 /// What a peer says goes to a terminal: without control characters.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
@@ -248,8 +265,8 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// The last lines of a complaint, on one line.
+/// The last lines of a complaint, on one line; without frames (`@@@`) and without the indented ones, which are commands for copying.
 fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('@')).collect();
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with(['@', ' '])).collect();
     printable(&lines[lines.len().saturating_sub(3)..].join("; "))
 }
