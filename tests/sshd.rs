@@ -8,3 +8,5 @@
 mod dom0;
 #[path = "sshd/ping.rs"]
 mod ping;
+#[path = "sshd/setup.rs"]
+mod setup;
