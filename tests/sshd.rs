@@ -6,6 +6,8 @@
 
 #[path = "sshd/dom0.rs"]
 mod dom0;
+#[path = "sshd/hostile.rs"]
+mod hostile;
 #[path = "sshd/ping.rs"]
 mod ping;
 #[path = "sshd/setup.rs"]
