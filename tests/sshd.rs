@@ -8,6 +8,8 @@
 mod dom0;
 #[path = "sshd/hostile.rs"]
 mod hostile;
+#[path = "sshd/moves.rs"]
+mod moves;
 #[path = "sshd/ping.rs"]
 mod ping;
 #[path = "sshd/setup.rs"]

@@ -9,12 +9,31 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Every request of a person who has stolen the key, through one connection of many sessions.
+/// What a person who has stolen the key might try, and what nobody would think of.
 #[test]
 fn hostile_requests_by_the_hundred_are_refused() {
     if !playable("hostile requests") {
         return;
     }
+    let mut seed = 0x9e37_79b9_7f4a_7c15;
+    all_are_refused("restrict", |trap| {
+        let mut asked = hostile(trap);
+        asked.extend((0..150).map(|_| mixed(&mut seed, trap)));
+        asked
+    });
+}
+
+/// The article's list of options protects as well.
+#[test]
+fn with_the_articles_options_too() {
+    if !playable("hostile requests past the article's options") {
+        return;
+    }
+    all_are_refused(ARTICLES_OPTIONS, hostile);
+}
+
+/// Each is a session of its own in one connection.
+fn all_are_refused(options: &str, asked: impl FnOnce(&str) -> Vec<Vec<u8>>) {
     let fleet = Fleet::pair();
     fleet.introduce();
     let (alpha, beta) = (fleet.alpha(), fleet.beta());
@@ -22,39 +41,31 @@ fn hostile_requests_by_the_hundred_are_refused() {
     let log = UnixDatagram::bind(beta.at("/dev/log")).unwrap();
     log.set_nonblocking(true).unwrap();
     let trap = beta.at("/trap");
-
-    for options in ["restrict", ARTICLES_OPTIONS] {
-        beta.authorise_only(&beta.line_for(alpha).replace("restrict", options));
-        let line = Connection::open(alpha, beta);
-        let before = everything(beta);
-        let mut seed = 0x9e37_79b9_7f4a_7c15;
-        let mut asked = hostile(&trap.display().to_string());
-        if options == "restrict" {
-            asked.extend((0..250).map(|_| mixed(&mut seed, &trap.display().to_string())));
-        }
-        for request in asked {
-            let ran = line.ask(&request);
-            let shown = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
-            assert_eq!(ran.code, Some(3), "{shown:?}: {ran:?}");
-            assert!(ran.err.starts_with("xen-migrate migrate2: refused: "), "{shown:?}: {ran:?}");
-            assert!(ran.err.lines().count() == 1 && ran.err.len() < 1000, "{shown:?}: {ran:?}");
-            let answers: Vec<&str> = ran.out.lines().collect();
-            assert!(
-                matches!(answers[..], []) && ran.err.contains("no request")
-                    || matches!(answers[..], [one] if one.starts_with("xen-migrate/1 {\"refused\":\"")),
-                "{shown:?}: {ran:?}"
-            );
-            assert!(!ran.err.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}: {ran:?}");
-            // What a request made it look at, it told as well.
-            wait_for("a refusal in the log", || {
-                let mut heard = [0; 16 * 1024];
-                let size = log.recv(&mut heard).ok()?;
-                String::from_utf8_lossy(&heard[..size]).contains("migrate2: refused").then_some(())
-            });
-        }
-        assert_eq!(everything(beta), before, "something was touched");
-        assert!(!trap.exists(), "a shell has seen a request");
+    beta.authorise_only(&beta.line_for(alpha).replace("restrict", options));
+    let line = Connection::open(alpha, beta);
+    let before = everything(beta);
+    for request in asked(&trap.display().to_string()) {
+        let ran = line.ask(&request);
+        let shown = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
+        assert_eq!(ran.code, Some(3), "{shown:?}: {ran:?}");
+        assert!(ran.err.starts_with("xen-migrate migrate2: refused: "), "{shown:?}: {ran:?}");
+        assert!(ran.err.lines().count() == 1 && ran.err.len() < 1000, "{shown:?}: {ran:?}");
+        let answers: Vec<&str> = ran.out.lines().collect();
+        assert!(
+            matches!(answers[..], []) && ran.err.contains("no request")
+                || matches!(answers[..], [one] if one.starts_with("xen-migrate/1 {\"refused\":\"")),
+            "{shown:?}: {ran:?}"
+        );
+        assert!(!ran.err.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}: {ran:?}");
+        // What a request made it look at, it told as well.
+        wait_for("a refusal in the log", || {
+            let mut heard = [0; 16 * 1024];
+            let size = log.recv(&mut heard).ok()?;
+            String::from_utf8_lossy(&heard[..size]).contains("migrate2: refused").then_some(())
+        });
     }
+    assert_eq!(everything(beta), before, "something was touched");
+    assert!(!trap.exists(), "a shell has seen a request");
 }
 
 /// Requests that are well-formed, from a peer that has no right to them: it would have to be let in for more than looking.
