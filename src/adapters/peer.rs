@@ -161,7 +161,10 @@ impl<'a> Peer<'a> {
         let mut call = ssh::call(self.world, &self.us, &self.host, &self.request(wish));
         call.limit = None;
         let mut told = |sign: Sign<'_>| {
-            if let Sign::Line(line) = sign {
+            // The answer itself is for us.
+            if let Sign::Line(line) = sign
+                && protocol(line).is_none()
+            {
                 self.world.say(To::Err, &format!("  {}: {}", self.host, printable(line)));
             }
             // Whatever a person wants to stop is stopped there, where it is done; cutting the line would only blind us.
@@ -212,7 +215,7 @@ impl<'a> Peer<'a> {
             }
             None => {
                 let said = [output.stdout.trim(), output.stderr.trim()].join(" ");
-                if let Some(other) = other.iter().find_map(|line| other_protocol(line)) {
+                if let Some(other) = other.iter().find_map(|line| protocol(line)) {
                     return Err(self.garbled(&format!(
                         "it speaks {other}, this xen-migrate speaks xen-migrate/{PROTOCOL}: install the same version on both Dom0s"
                     )));
@@ -246,8 +249,8 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// The protocol of an answer in other words than ours: `xen-migrate/2`.
-fn other_protocol(line: &str) -> Option<&str> {
+/// The protocol of a line that is an answer, ours or another version's: `xen-migrate/2`.
+fn protocol(line: &str) -> Option<&str> {
     let word = line.split(' ').next()?;
     word.strip_prefix("xen-migrate/")?.parse::<u32>().ok().map(|_| word)
 }

@@ -136,6 +136,7 @@ fn there_and_back_again() {
     assert_eq!(ran.out, "web runs on dom0-alpha.\n", "{}", ran.err);
     // What it says over there is told here, with who says it.
     assert!(ran.err.contains("  dom0-beta: web: dom0-beta -> dom0-alpha"), "{}", ran.err);
+    assert!(!ran.err.contains("xen-migrate/1"), "the answer is no story: {}", ran.err);
     pair.runs_on("dom0-alpha");
     assert!(fs::read(pair.state.join("dom0-alpha/received")).unwrap() == memory, "the memory is not the same");
     for dom0 in [alpha, beta] {
@@ -189,6 +190,37 @@ fn the_line_is_cut_after_the_permission() {
         pair.runs_on("dom0-beta");
         pair.alpha().xen_migrate(&["reverse", "web"]).code(0);
         pair.runs_on("dom0-alpha");
+    }
+}
+
+/// The line over which it was asked for is cut, and the one that carries the memory is not: it arrives, and that is found.
+#[test]
+fn reverse_loses_sight_of_the_other_end() {
+    if !playable("a reverse whose line is cut") {
+        return;
+    }
+    for whom in ["the client", "the server's child"] {
+        let pair = Pair::new();
+        pair.alpha().xen_migrate(&["migrate", "web"]).code(0);
+        pair.hold("half");
+        let child = pair.start(&["reverse", "web"]);
+        pair.wait_at("half");
+        cut(&pair, child.id(), whom);
+        let ran = finish(child, "a reverse with a cut line").code(5);
+        let ran = ran.complains(&["dom0-beta stopped answering", "may still be on its way", "xen-migrate recover web"]);
+        assert_eq!(ran.out, "");
+        // Nothing was begun twice meanwhile.
+        let again = pair.alpha().xen_migrate(&["reverse", "web"]).code(3);
+        again.complains(&["web", "returning dom0-beta", "xen-migrate recover web"]);
+        pair.go_on("half");
+        let ran = wait_for("the arrival to be settled", || {
+            let ran = pair.alpha().xen_migrate(&["recover", "web"]);
+            (ran.code == Some(0)).then_some(ran)
+        });
+        assert!(!ran.out.contains("dom0-beta."), "{ran:?}");
+        wait_for("the sender's end", || pair.beta().read("/etc/xen/migrate-status.txt").contains("rows=0").then_some(()));
+        pair.runs_on("dom0-alpha");
+        assert!(pair.alpha().read("/etc/xen/migrate-status.txt").contains("rows=0"));
     }
 }
 
