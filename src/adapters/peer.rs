@@ -198,20 +198,17 @@ impl<'a> Peer<'a> {
                 shortened(other[0])
             ))),
             Some(answer) => Ok(answer),
-            None if output.ended == Ended::Exit(255) => {
-                let said = if output.stderr.trim().is_empty() { "no reason given".into() } else { tail(&output.stderr) };
-                let trouble = match Trouble::of(&output.stderr) {
+            // 255 is ssh's own, or a program that was killed over there (facts 7.2).
+            None if matches!(output.ended, Ended::Exit(255) | Ended::Signal(_)) => {
+                let Some(trouble) = Trouble::of(&output.stderr).filter(|_| output.stdout.is_empty()) else {
+                    return Err(PeerError::Lost { host: self.host.clone(), said: last_words(output) });
+                };
+                let trouble = match trouble {
                     Trouble::NotAuthorised if ssh::has_passphrase(self.world, &self.us) => Trouble::Passphrase,
                     trouble => trouble,
                 };
-                // Once we were let in, silence is a cut line or a killed program, not a closed door.
-                let cut =
-                    ["closed by remote host", "Broken pipe", "not responding", "reset by peer"].iter().any(|w| said.contains(w));
-                if output.stderr.trim().is_empty() || cut {
-                    return Err(PeerError::Lost { host: self.host.clone(), said });
-                }
                 let advice = trouble.advice(self.world, &self.us, &self.host);
-                Err(PeerError::Unreachable { host: self.host.clone(), trouble, said, advice })
+                Err(PeerError::Unreachable { host: self.host.clone(), trouble, said: tail(&output.stderr), advice })
             }
             None => {
                 let said = [output.stdout.trim(), output.stderr.trim()].join(" ");
@@ -234,8 +231,11 @@ impl<'a> Peer<'a> {
 
     fn not_run(&self, error: CallError) -> PeerError {
         match error {
-            CallError::TimedOut { .. } => PeerError::Lost { host: self.host.clone(), said: error.to_string() },
-            _ => PeerError::Unreachable {
+            // It ran: what it had asked for may have been done.
+            CallError::TimedOut { .. } | CallError::TooMuch { .. } | CallError::Lost { .. } => {
+                PeerError::Lost { host: self.host.clone(), said: error.to_string() }
+            }
+            CallError::NotFound(_) | CallError::NotStarted { .. } => PeerError::Unreachable {
                 host: self.host.clone(),
                 trouble: Trouble::Unreachable,
                 said: error.to_string(),
@@ -266,6 +266,15 @@ fn shortened(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// What ssh says of a line that was lost; mostly nothing. What the peer said before is no reason.
+fn last_words(output: &Output) -> String {
+    let lost = ["closed by", "Broken pipe", "not responding", "reset by peer", "Connection reset"];
+    match output.stderr.lines().rfind(|line| !line.trim().is_empty()) {
+        Some(last) if lost.iter().any(|words| last.contains(words)) => printable(last.trim_end()),
+        _ => format!("the line was lost, or the program there was killed (ssh: {})", output.ended),
+    }
 }
 
 /// The last lines of a complaint, on one line; without frames (`@@@`) and without the indented ones, which are commands for copying.

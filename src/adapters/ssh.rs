@@ -113,21 +113,30 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Reads ssh's standard error (OpenSSH 9.2; the words are those of `ssh.c`, `sshconnect.c`, `authfile.c`).
-    pub fn of(stderr: &str) -> Trouble {
+    /// Reads ssh's standard error after exit 255 (OpenSSH 9.2; the words are those of `ssh.c`, `sshconnect.c`, `authfile.c`).
+    ///
+    /// `None`: ssh does not say that it never got in. So the request may have been heard, and anything may have been done. What the peer
+    /// itself said comes the same way and may quote another ssh; but whoever was not let in has ssh's complaint for the last word.
+    pub fn of(stderr: &str) -> Option<Trouble> {
         let says = |words: &str| stderr.contains(words);
-        if says("UNPROTECTED PRIVATE KEY FILE") || says("bad permissions") {
-            Trouble::KeyMode
-        } else if says("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-            Trouble::HostKeyChanged
-        } else if says("Host key verification failed") || says("host key is known") {
-            Trouble::HostKey
-        } else if says("Permission denied") || says("Too many authentication failures") {
-            Trouble::NotAuthorised
-        } else if says("Could not resolve hostname") {
-            Trouble::NoSuchHost
+        let last = stderr.lines().map(str::trim_end).rfind(|line| !line.is_empty())?;
+        if last.starts_with("root@") && last.contains(": Permission denied (") {
+            let mode = says("UNPROTECTED PRIVATE KEY FILE") || says("bad permissions");
+            Some(if mode { Trouble::KeyMode } else { Trouble::NotAuthorised })
+        } else if last == "Host key verification failed." {
+            let changed = says("REMOTE HOST IDENTIFICATION HAS CHANGED");
+            Some(if changed { Trouble::HostKeyChanged } else { Trouble::HostKey })
+        } else if last.starts_with("Disconnected from ") && says("Too many authentication failures") {
+            Some(Trouble::NotAuthorised)
+        } else if last.starts_with("ssh: Could not resolve hostname ") {
+            Some(Trouble::NoSuchHost)
+        } else if last.starts_with("ssh: connect to host ")
+            || last.ends_with(" during banner exchange")
+            || stderr.starts_with("kex_exchange_identification: ")
+        {
+            Some(Trouble::Unreachable)
         } else {
-            Trouble::Unreachable
+            None
         }
     }
 
@@ -163,24 +172,47 @@ mod tests {
 
     #[test]
     fn complaints_as_recorded() {
+        let denied = "root@127.0.0.1: Permission denied (publickey).\r\n";
+        let (warning, resolve) =
+            ("@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\n", "ssh: Could not resolve hostname nosuch.invalid: ");
         for (stderr, trouble) in [
-            ("root@127.0.0.1: Permission denied (publickey).\n", Trouble::NotAuthorised),
-            ("ssh: Could not resolve hostname nosuch.invalid: Name or service not known\n", Trouble::NoSuchHost),
+            (denied.to_string(), Trouble::NotAuthorised),
+            (format!("{resolve}Name or service not known\n"), Trouble::NoSuchHost),
             (
-                "No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n",
+                "No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n".into(),
                 Trouble::HostKey,
             ),
             (
                 "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key for h has changed and you have requested strict \
-                 checking.\nHost key verification failed.\n",
+                 checking.\nHost key verification failed.\n"
+                    .into(),
                 Trouble::HostKeyChanged,
             ),
-            ("@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nroot@h: Permission denied (publickey).\n", Trouble::KeyMode),
-            ("ssh: connect to host h port 22: Connection refused\n", Trouble::Unreachable),
-            ("Connection to h closed by remote host.\n", Trouble::Unreachable),
-            ("", Trouble::Unreachable),
+            (format!("{warning}{denied}"), Trouble::KeyMode),
+            ("ssh: connect to host h port 22: Connection refused\n".into(), Trouble::Unreachable),
+            ("Connection timed out during banner exchange\n".into(), Trouble::Unreachable),
+            (
+                "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 127.0.0.1 port 22\n".into(),
+                Trouble::Unreachable,
+            ),
         ] {
-            assert_eq!(Trouble::of(stderr), trouble, "{stderr}");
+            assert_eq!(Trouble::of(&stderr), Some(trouble), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn whoever_was_let_in_may_have_been_heard() {
+        for stderr in [
+            "",
+            "\n",
+            "Connection to h closed by remote host.\n",
+            "Timeout, server h not responding.\n",
+            "client_loop: send disconnect: Broken pipe\n",
+            "web: h -> us\n",
+            "xen-migrate: us could not be asked: root@us: Permission denied (publickey).\n  try: xen-migrate setup us\n",
+            "ssh: connect to host us port 22: Connection refused\nweb runs on h.\n",
+        ] {
+            assert_eq!(Trouble::of(stderr), None, "{stderr}");
         }
     }
 
