@@ -199,7 +199,8 @@ fn reverse_loses_sight_of_the_other_end() {
     if !playable("a reverse whose line is cut") {
         return;
     }
-    for whom in ["the client", "the server's child"] {
+    // That program has spoken already: ssh has no word of its own to say that it died.
+    for whom in ["the client", "the server's child", "the program there"] {
         let pair = Pair::new();
         pair.alpha().xen_migrate(&["migrate", "web"]).code(0);
         pair.hold("half");
@@ -332,6 +333,10 @@ fn alpha_recovers(pair: &Pair, before: Ran) -> Ran {
 fn cut(pair: &Pair, tool: u32, whom: &str) {
     let victims = match whom {
         "the client" => vec![wait_for("the ssh client", || ssh_below(tool))],
+        "the program there" => {
+            let all = below(pair.beta().sshd_pid());
+            all.into_iter().filter(|p| p.1 == "xen-migrate").map(|p| p.0).collect()
+        }
         // sshd forks twice for each connection (privilege separation); root's are one. All of them but the listener.
         _ => below(pair.beta().sshd_pid()).into_iter().filter(|p| p.1.starts_with("sshd")).map(|p| p.0).collect(),
     };
