@@ -215,6 +215,9 @@ pub fn report(setting: Setting<'_>, domu: &DomuName, us: &HostName, trip: &Trip,
     let say = |to, text: &str| setting.world.say(to, text);
     let mut exit = Exit::Done;
     match &verdict.ending {
+        Ending::Arrived(None) if trip.leave_paused => {
+            say(To::Out, &format!("{domu} is on {}, paused as asked (-p); to let it run, there: xl unpause {domu}", trip.to))
+        }
         Ending::Arrived(None) => say(To::Out, &format!("{domu} runs on {}.", trip.to)),
         Ending::Arrived(Some(note)) => say(To::Out, &format!("{domu} went to {}. {note}", trip.to)),
         Ending::Stayed(None) => say(To::Out, &format!("{domu} runs on {us}.")),

@@ -22,10 +22,11 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     migrate::tell_faults(setting, &ground);
     let us = ground.host.clone();
     let entry = ground.table.table.entry(domu);
-    let words = entry.map(|e| e.options.clone()).unwrap_or_default();
+    let mut words = entry.map(|e| e.options.clone()).unwrap_or_default();
     if let Err(bad) = options::check_from_peer(ground.toolstack, &words) {
-        let line = entry.map_or(0, |e| e.line);
-        return Err(Stop::new(Exit::Usage, format!("{}:{line}: {bad}; a peer cannot be asked for that", table::PATH)));
+        // The row is for the way there. What a peer cannot be asked for stays out of the way back.
+        world.say(To::Err, &format!("note: the options of the row stay out of the way back: {bad}"));
+        words.clear();
     }
 
     let mut drive = Drive::start(setting, &us, domu, &format!("xen-migrate reverse {domu}"))?;
@@ -71,7 +72,7 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
 fn at_home(setting: Setting<'_>, here: &End) -> Result<Option<Exit>, Stop> {
     let domu = &here.domu;
     match &here.row {
-        Some(row) if row.state.in_flight() || (!row.open.is_empty() && here.running().is_some()) => {
+        Some(row) if row.state.in_flight() || !row.open.is_empty() => {
             let text = format!("{domu}: {} {} since {}\n  try: xen-migrate recover {domu}", row.state, row.host, row.since);
             return Err(Stop::new(Exit::Refused, text));
         }
