@@ -58,6 +58,7 @@
 //! expect finding SplitBrain        that it is found; otherwise no scene may have one
 //! ```
 
+use super::troubled::Trouble;
 use std::collections::BTreeSet;
 use xen_drbd::core::drbd::{Fencing, Generation};
 use xen_drbd::core::xen::Toolstack;
@@ -77,7 +78,9 @@ pub struct Played {
 /// Plays a scene. An error is a mistake in the scene itself.
 pub fn play(start: &str, script: &str) -> Result<Played, String> {
     let lab = begin(start)?;
-    let mut stage = Theatre { lab, journal: String::new(), broken: Vec::new(), last: None, told: 0, expected: BTreeSet::new() };
+    let trouble = Trouble::on(&lab);
+    let mut stage =
+        Theatre { lab, trouble, journal: String::new(), broken: Vec::new(), last: None, told: 0, expected: BTreeSet::new() };
     for (n, line) in script.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() {
@@ -92,6 +95,7 @@ pub fn play(start: &str, script: &str) -> Result<Played, String> {
 
 struct Theatre {
     lab: Lab,
+    trouble: Trouble,
     journal: String,
     broken: Vec<String>,
     last: Option<Ran>,
@@ -111,6 +115,7 @@ impl Theatre {
         }
         if let Some((host, time, argv)) = command(line)? {
             let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+            self.trouble.begin();
             let ran = match time {
                 Some(time) => self.lab.run_for(&host, &argv, time),
                 None => self.lab.run(&host, &argv),
@@ -267,8 +272,7 @@ impl Theatre {
             return Some("a disk of it is dead".to_string());
         }
         for other in fleet.hosts.values().filter(|h| h.powered) {
-            let copies: Vec<&str> =
-                other.domains.iter().filter(|d| d.guest == guest).map(|d| d.name.as_str()).collect();
+            let copies: Vec<&str> = other.domains.iter().filter(|d| d.guest == guest).map(|d| d.name.as_str()).collect();
             let wanted: &[&str] = if other.name == host { &[guest] } else { &[] };
             if copies != wanted {
                 return Some(format!("copies on {}: {copies:?}", other.name));
@@ -280,7 +284,10 @@ impl Theatre {
                 }
                 let Some(replica) = fleet.resource(&resource).and_then(|r| r.on.get(&other.name)) else { continue };
                 if replica.options != replica.configured {
-                    return Some(format!("the options of {resource} on {} are not the file's: {:?}", other.name, replica.options));
+                    return Some(format!(
+                        "the options of {resource} on {} are not the file's: {:?}",
+                        other.name, replica.options
+                    ));
                 }
                 if self.lab.connection(&other.name, &resource) != "Connected" {
                     return Some(format!("{resource} is not connected on {}", other.name));
@@ -523,7 +530,14 @@ fn quirk(text: &str) -> Result<Quirk, String> {
         ["fails", host, count, ..] => {
             let (head, message) = text.split_once(": ").ok_or("a message is expected after `COMMAND: `")?;
             let begins = head.split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
-            Quirk::Instead { host: s(host), begins, times: times(count)?, code: 1, out: String::new(), err: format!("{message}\n") }
+            Quirk::Instead {
+                host: s(host),
+                begins,
+                times: times(count)?,
+                code: 1,
+                out: String::new(),
+                err: format!("{message}\n"),
+            }
         }
         _ => return Err("no such quirk".to_string()),
     })
