@@ -28,6 +28,7 @@
 //! dom0-alpha for 30s$ xen-migrate migrate web              and presses ^C after half a minute
 //! pass 90s
 //! look                                                     what is where, into the journal
+//! table dom0-beta: web dom0-alpha                          somebody adds a row to migrate-tab.txt
 //! hide dom0-alpha /etc/xen/web.cfg                         a file is moved away; `unhide` brings it back
 //! at stage web Ready: DEED                                 when the migration gets there
 //! before dom0-beta drbdadm secondary: DEED                 before the next such event there; `after` likewise
@@ -128,6 +129,8 @@ impl Theatre {
         let words: Vec<&str> = line.split_whitespace().collect();
         if line == "look" {
             self.look();
+        } else if words.first() == Some(&"table") {
+            start_line(&self.lab, &words, line)?;
         } else if let ["hide" | "unhide", host, path] = words.as_slice() {
             let hidden = format!("{path}.hidden");
             let (from, to) = if words[0] == "hide" { (*path, hidden.as_str()) } else { (hidden.as_str(), *path) };
