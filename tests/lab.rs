@@ -1,6 +1,6 @@
 //! Scenes: each folder of `tests/lab` tells what happened to somebody, and is played in the pretend fleet.
 //!
-//! A folder has a `README` (what is told), `start` (the fleet), `script` (what happens) and `journal.expect` (what was printed, and what is
+//! `lab/loops.rs` has those that are told once for each of many places. A folder has a `README` (what is told), `start` (the fleet), `script` (what happens) and `journal.expect` (what was printed, and what is
 //! where at the end). The language is in `lab/script.rs`.
 //!
 //! ```text
@@ -12,6 +12,8 @@
 //! `BLESS` cannot change what a script expects in so many words (`expect …`), nor that no promise is broken. A folder with a file `wrong`
 //! shows a fault that is known and not mended yet: its expectations must *not* hold, and the day they do, the file has to go.
 
+#[path = "lab/loops.rs"]
+mod loops;
 #[path = "lab/script.rs"]
 mod script;
 #[path = "lab/troubled.rs"]
