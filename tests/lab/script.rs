@@ -28,6 +28,7 @@
 //! dom0-alpha for 30s$ xen-migrate migrate web              and presses ^C after half a minute
 //! pass 90s
 //! look                                                     what is where, into the journal
+//! table dom0-beta: web dom0-alpha                          somebody adds a row to migrate-tab.txt
 //! hide dom0-alpha /etc/xen/web.cfg                         a file is moved away; `unhide` brings it back
 //! at stage web Ready: DEED                                 when the migration gets there
 //! before dom0-beta drbdadm secondary: DEED                 before the next such event there; `after` likewise
@@ -58,6 +59,7 @@
 //! expect finding SplitBrain        that it is found; otherwise no scene may have one
 //! ```
 
+use super::troubled::Trouble;
 use std::collections::BTreeSet;
 use xen_drbd::core::drbd::{Fencing, Generation};
 use xen_drbd::core::xen::Toolstack;
@@ -77,7 +79,9 @@ pub struct Played {
 /// Plays a scene. An error is a mistake in the scene itself.
 pub fn play(start: &str, script: &str) -> Result<Played, String> {
     let lab = begin(start)?;
-    let mut stage = Theatre { lab, journal: String::new(), broken: Vec::new(), last: None, told: 0, expected: BTreeSet::new() };
+    let trouble = Trouble::on(&lab);
+    let mut stage =
+        Theatre { lab, trouble, journal: String::new(), broken: Vec::new(), last: None, told: 0, expected: BTreeSet::new() };
     for (n, line) in script.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() {
@@ -92,6 +96,7 @@ pub fn play(start: &str, script: &str) -> Result<Played, String> {
 
 struct Theatre {
     lab: Lab,
+    trouble: Trouble,
     journal: String,
     broken: Vec<String>,
     last: Option<Ran>,
@@ -111,6 +116,7 @@ impl Theatre {
         }
         if let Some((host, time, argv)) = command(line)? {
             let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+            self.trouble.begin();
             let ran = match time {
                 Some(time) => self.lab.run_for(&host, &argv, time),
                 None => self.lab.run(&host, &argv),
@@ -123,6 +129,8 @@ impl Theatre {
         let words: Vec<&str> = line.split_whitespace().collect();
         if line == "look" {
             self.look();
+        } else if words.first() == Some(&"table") {
+            start_line(&self.lab, &words, line)?;
         } else if let ["hide" | "unhide", host, path] = words.as_slice() {
             let hidden = format!("{path}.hidden");
             let (from, to) = if words[0] == "hide" { (*path, hidden.as_str()) } else { (hidden.as_str(), *path) };

@@ -5,7 +5,7 @@ use super::{Ended, Setting, migrate, recover};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, ssh};
 use crate::applets::exit::{Exit, Stop};
-use crate::core::facts::End;
+use crate::core::facts::{CopyName, End};
 use crate::core::migrate::Trip;
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
@@ -129,8 +129,14 @@ fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
         );
         return Stop::new(Exit::Refused, text);
     }
-    if !far.copies.is_empty() {
-        let text = format!("on {}: {}; only a running domU can be sent", far.host, far.copies_in_words());
+    if let Some(copy) = far.copies.first() {
+        let state = &copy.domain.state;
+        let next = if state.paused && state.shutdown.is_none() && copy.called == CopyName::Plain {
+            format!("on {}: {} unpause {domu}, then again", far.host, far.toolstack)
+        } else {
+            format!("on {}: xen-migrate recover {domu}", far.host)
+        };
+        let text = format!("on {}: {}; only a running domU can be sent\n  try: {next}", far.host, far.copies_in_words());
         return Stop::new(Exit::Refused, text);
     }
     let proven = !here.replicas.is_empty()

@@ -278,7 +278,10 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
                 copy.domain.name,
                 copy.domain.state.in_words()
             );
-            let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id)];
+            let mut commands = vec![
+                format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id),
+                format!("xen-migrate recover {domu}   (with no copy left it shuts the window and connects DRBD), and then"),
+            ];
             commands.extend(start_anew(here));
             Verdict::Nowhere(what, commands)
         }

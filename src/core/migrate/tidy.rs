@@ -116,7 +116,9 @@ impl<'a> Tidy<'a> {
     /// the record even where this end is in order: the other may not be.
     fn note(&mut self, truth: Option<Row>) {
         let mut open = changed(self.here);
-        let unsettled = |name: &&ResourceName| matches!(self.far, Far::Hidden(_)) || !self.is_connected(name);
+        // A split brain is DRBD's affair and a person's: it is said, and the record need not wait for its end.
+        let split = |name: &ResourceName| self.trip.reconnected.contains(name) && self.is_alone(name);
+        let unsettled = |name: &&ResourceName| matches!(self.far, Far::Hidden(_)) || !(self.is_connected(name) || split(name));
         open.extend(self.trip.opened.iter().filter(|r| !open.contains(r)).filter(unsettled).cloned().collect::<Vec<_>>());
         let hidden = matches!(self.far, Far::Hidden(_)) && self.here.row.is_some();
         let here_row = || self.trip.row(&self.here.domu, State::Here, &self.trip.to);
