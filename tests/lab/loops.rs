@@ -106,22 +106,6 @@ fn is_out_of_place(here: Left, there: Left) -> bool {
 }
 
 fn leftovers(counts: impl Fn(Left, Left) -> bool) {
-    leftovers(|here, there| !is_out_of_place(here, there));
-}
-
-/// A copy under a sender's name at the target, or under a target's at the sender: what a migration to or from a third Dom0 leaves.
-#[test]
-#[ignore = "wrong: settle does not look at these copies, and lets a second one run while they execute"]
-fn every_combination_with_a_copy_that_is_out_of_place() {
-    leftovers(is_out_of_place);
-}
-
-fn is_out_of_place(here: Left, there: Left) -> bool {
-    let at_home = here.is_some_and(|(name, _)| name == "web--incoming");
-    at_home || there.is_some_and(|(name, _)| ["web--migratedaway", "migrating-web"].contains(&name))
-}
-
-fn leftovers(counts: impl Fn(Left, Left) -> bool) {
     let mut wrong = Vec::new();
     let (mut settled, mut asked) = (0, 0);
     for here in every_left() {
@@ -211,9 +195,6 @@ fn judge(lab: &Lab, here: Left, there: Left, flight: bool, first: &str) -> Resul
             let ran = lab.run(host, &["xen-migrate", "recover", "web"]);
             last[n] = ran.code;
             said = format!("{said}[{host}] exit {}\n{}{}", ran.code, ran.err, ran.out);
-            // Known: this one sentence comes without a command.
-            let known = ran.err.contains("neither the record nor the table names a partner");
-            let advice = ["xl ", "xen-migrate ", "drbdadm "].iter().any(|w| ran.err.contains(w));
             // Known: this one sentence comes without a command.
             let known = ran.err.contains("neither the record nor the table names a partner");
             let advice = ["xl ", "xen-migrate ", "drbdadm "].iter().any(|w| ran.err.contains(w));
