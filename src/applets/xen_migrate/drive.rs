@@ -10,6 +10,7 @@ use crate::core::facts::End;
 use crate::core::migrate::Trip;
 use crate::core::migrate::settle::{Ending, Far, Settlement, settle};
 use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::record::Moment;
 use crate::core::step::{Deed, Place, Step};
 use std::time::Duration;
 
@@ -124,6 +125,7 @@ impl<'a> Drive<'a> {
                 continue;
             }
             trip.waited = waited >= RECOVERY_TIME;
+            trip.now = Moment::from(world.now());
             let far = match &there {
                 Some(Ok(there)) => Far::Seen(there),
                 Some(Err(why)) => Far::Hidden(why),
