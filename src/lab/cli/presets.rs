@@ -3,7 +3,7 @@
 use super::{Fault, build, told};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use xen_drbd::core::drbd::Generation;
+use xen_drbd::core::drbd::{Fencing, Generation};
 use xen_drbd::core::xen::Toolstack;
 use xen_drbd::lab::folder::Folder;
 use xen_drbd::lab::{DiskForm, Lab};
@@ -60,6 +60,15 @@ pub fn make(new: &New, tool: Option<&Path>) -> Result<Folder, Fault> {
         Preset::Article => Lab::article_of(generation, toolstack, form),
         Preset::Pair => Lab::pair(generation, toolstack, form),
     };
+    if generation == Generation::V83 {
+        // It cannot allow two Primaries at run time: what `xen-migrate check` asks an operator to write.
+        for resource in lab.fleet().resources {
+            lab.configure(&resource.name, |conf| {
+                conf.two_primaries = true;
+                conf.fencing = Fencing::ResourceOnly;
+            });
+        }
+    }
     let folder = told(Folder::make(&new.target, lab, &build::programs(tool)?))?;
     told(folder.set_pace(new.pace))?;
     Ok(folder)

@@ -208,7 +208,7 @@ impl Transport {
 
     /// So many bytes of a guest's memory.
     fn send(&mut self, bytes: u64) {
-        const PAGE: [u8; 65536] = [0; 65536];
+        static PAGE: [u8; 65536] = [0; 65536];
         for _ in 0..bytes / PAGE.len() as u64 {
             if let Some(stdin) = &mut self.stdin
                 && stdin.write_all(&PAGE).is_err()

@@ -49,6 +49,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 /// The programs that the lab pretends on every Dom0.
 pub const PRETENDED: [&str; 10] =
@@ -68,16 +69,30 @@ pub struct Programs {
 
 impl Programs {
     /// The lab's executable where a test runs: `target/PROFILE/examples/lab` beside `target/PROFILE/deps/TEST`.
+    ///
+    /// `cargo test` builds it; `cargo test --test NAME` does not, and an old one would be mistaken for the source as it is: that is an error.
     pub fn lab_beside_test() -> io::Result<PathBuf> {
         let test = std::env::current_exe()?;
         let profile = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
         let lab = profile.join("examples/lab");
-        if lab.is_file() {
-            return Ok(lab);
+        let built = fs::metadata(&lab).and_then(|m| m.modified());
+        let source = newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        match built {
+            Ok(built) if source.is_none_or(|source| source <= built) => Ok(lab),
+            Ok(_) => Err(io::Error::other(format!("{} is older than its source; cargo build --example lab", lab.display()))),
+            Err(why) => Err(io::Error::new(why.kind(), format!("{}: {why}; cargo build --example lab", lab.display()))),
         }
-        let text = format!("{} is not there; `cargo build --example lab` makes it", lab.display());
-        Err(io::Error::new(io::ErrorKind::NotFound, text))
     }
+}
+
+/// When the newest file below a folder was changed.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let times = entries.filter_map(|entry| match entry.file_type().ok()?.is_dir() {
+        true => newest(&entry.path()),
+        false => entry.metadata().ok()?.modified().ok(),
+    });
+    times.max()
 }
 
 /// A fleet in a folder.

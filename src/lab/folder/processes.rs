@@ -3,6 +3,8 @@
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 /// One process, so that another one with its number is not taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,22 @@ impl RealProcess {
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
+}
+
+/// A command that starts another one without the descriptors that this process was handed besides the usual three: the lock that `xl`
+/// keeps for its caller, above all, is no affair of another host, nor of xend.
+///
+/// Only a shell closes a descriptor by its number without `unsafe`; a plain `sh` knows those up to 9, bash all of them.
+#[expect(clippy::disallowed_methods, reason = "sshd and xend start commands")]
+pub(crate) fn unburdened(program: &Path) -> Command {
+    let bash = ["/bin/bash", "/usr/bin/bash"].into_iter().find(|path| Path::new(path).is_file());
+    let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open = open.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let last = if bash.is_some() { u32::MAX } else { 9 };
+    let closed: String = open.filter(|fd| (3..=last).contains(fd)).map(|fd| format!(" {fd}>&-")).collect();
+    let mut command = Command::new(bash.unwrap_or("/bin/sh"));
+    command.arg("-c").arg(format!("exec \"$0\" \"$@\"{closed}")).arg(program);
+    command
 }
 
 /// Ends this process by a signal, as the one that it pretends to be was ended.

@@ -1,7 +1,7 @@
 //! The lab's executable under the name of a pretended program.
 
 use super::live::{Live, nap};
-use super::processes::{RealProcess, die_of};
+use super::processes::{RealProcess, die_of, unburdened};
 use super::session::{Session, or_die};
 use super::{Folder, PRETENDED, place_of, receiver, ssh};
 use crate::applets::NAMES;
@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -141,11 +141,8 @@ fn hang(session: &Session) -> Printed {
 }
 
 /// `xm migrate` only asks xend, which goes on whatever becomes of `xm`.
-#[expect(clippy::disallowed_methods, reason = "xend is a process of its own")]
 fn ask_xend(folder: &Folder, host: &str, argv: &[String]) -> Printed {
     let Ok(this) = std::env::current_exe() else { return Printed::fail(1, "Error: Unable to connect to xend\n") };
-    // The lock that xm keeps for its caller is not xend's.
-    let alone = "exec \"$0\" \"$@\" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
     let link = folder.dir().join("hosts").join(host).join("bin/xend");
     if fs::symlink_metadata(&link).is_err()
         && std::os::unix::fs::symlink(this, &link).is_err()
@@ -153,8 +150,8 @@ fn ask_xend(folder: &Folder, host: &str, argv: &[String]) -> Printed {
     {
         return Printed::fail(1, "Error: Unable to connect to xend\n");
     }
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", alone]).arg(&link).args(&argv[1..]).env(FOR_WHOM, std::os::unix::process::parent_id().to_string());
+    let mut command = unburdened(&link);
+    command.args(&argv[1..]).env(FOR_WHOM, std::os::unix::process::parent_id().to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let Ok(mut child) = command.spawn() else { return Printed::fail(1, "Error: Unable to connect to xend\n") };
     let (mut out, mut err) = (String::new(), String::new());

@@ -1,7 +1,7 @@
 //! `ssh` as a process: the command at the other end is a process as well, with this one's streams.
 
 use super::live::{GLANCE, nap};
-use super::processes::RealProcess;
+use super::processes::{RealProcess, unburdened};
 use super::session::{Session, peek};
 use super::{Folder, PRETENDED};
 use crate::applets::NAMES;
@@ -13,9 +13,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
-
-/// Descriptors that this process was handed and that are no affair of another host: the lock that `xl` keeps for its caller, above all.
-const OURS_ALONE: &str = "exec \"$0\" \"$@\" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
 
 /// What a command printed is waited for no longer than this after its end.
 const LATE: Duration = Duration::from_secs(2);
@@ -45,7 +42,6 @@ pub(super) fn run(ctx: &Ctx<'_>, session: &Session, folder: &Folder, args: &[&st
 }
 
 /// The command as a process of the other host. Only what the lab provides runs: a shell there would be a shell on this machine.
-#[expect(clippy::disallowed_methods, reason = "sshd starts commands")]
 fn command(folder: &Folder, inside: &Inside) -> Option<Command> {
     let (name, args) = inside.argv.split_first()?;
     let name = name.rsplit('/').next().unwrap_or(name);
@@ -54,8 +50,7 @@ fn command(folder: &Folder, inside: &Inside) -> Option<Command> {
     if !(ours || PRETENDED.contains(&name) || matches!(name, "xl" | "xm")) || !bin.join(name).exists() {
         return None;
     }
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", OURS_ALONE]).arg(bin.join(name));
+    let mut command = unburdened(&bin.join(name));
     if ours {
         // As a forced command would have it in its line.
         command.arg("--root").arg(folder.root(&inside.there)).arg("--path").arg(&bin);
