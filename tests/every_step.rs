@@ -123,6 +123,11 @@ fn settle_and_judge(lab: &Lab, ran: Ran, power: bool) -> Result<(), String> {
         lab.pass(90_000);
     }
 
+    // Whatever else: never two, and never on older data.
+    let worst: Vec<String> = lab.findings().iter().filter(|f| matches!(f.kind, Kind::TwoRun)).map(|f| f.text.clone()).collect();
+    if !worst.is_empty() {
+        return Err(worst.join("; "));
+    }
     // A link that is cut in the seconds in which both ends are Primary makes DRBD 8.4 begin a new data generation on each: no tool can
     // prevent that, and none may decide whose is thrown away. It must be said, with the commands; the guest itself goes on.
     let split = lab.findings().iter().any(|f| f.kind == Kind::SplitBrain);

@@ -25,13 +25,18 @@ fn ssh_is_cut_at_every_step_of_the_protocol() {
             for (start, form) in [("pair 8.4 xl script", "script"), ("pair 9 xl phy", "phy")] {
                 let now = if at_home.contains(stage) { "expect runs web on dom0-alpha\n" } else { "" };
                 let after = match () {
-                    () if at_home.contains(stage) => "expect in order web dom0-alpha\n",
-                    () if there.contains(stage) => "expect in order web dom0-beta\n",
+                    () if at_home.contains(stage) => {
+                        "expect exit 0\nexpect in order web dom0-alpha\ndom0-alpha$ xen-migrate status\nexpect silent !\n"
+                    }
+                    () if there.contains(stage) => {
+                        "expect exit 0\nexpect in order web dom0-beta\ndom0-alpha$ xen-migrate status\nexpect silent !\n"
+                    }
+                    // Perhaps nobody can know; then a person is asked, and nothing is let run.
                     () => "",
                 };
                 let text = format!(
                     "at stage web {stage}: cut ssh dom0-alpha dom0-beta {time}\ndom0-alpha$ xen-migrate migrate web\n{now}{mend}pass 90s\n\
-                     dom0-alpha$ xen-migrate recover web\nexpect exit 0\n{after}dom0-alpha$ xen-migrate status\nexpect silent !\n"
+                     dom0-alpha$ xen-migrate recover web\n{after}"
                 );
                 let played = script::play(start, &text).map(|mut played| {
                     // Until both ends can be seen, nobody may end the copy that keeps the old end Primary.
@@ -40,7 +45,8 @@ fn ssh_is_cut_at_every_step_of_the_protocol() {
                 });
                 match played {
                     Ok(played) if played.broken.is_empty() => {
-                        assert!(!played.journal.contains("runs nowhere"), "{stage} {time:?} {form}:\n{}", played.journal);
+                        let lost = played.journal.contains("runs nowhere") && !played.journal.contains("UNDECIDED");
+                        assert!(!lost, "{stage} {time:?} {form}:\n{}", played.journal);
                     }
                     Ok(played) => {
                         wrong.push(format!("{stage} {time:?} {form}:\n{}\n{}", played.broken.join("\n"), played.journal));

@@ -59,7 +59,38 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// Several Dom0s that know each other's host keys. None of them has a dedicated key yet.
 pub struct Fleet {
     pub dom0s: Vec<Dom0>,
-    _temp: TempDir,
+    temp: TempDir,
+}
+
+impl Drop for Fleet {
+    /// Programs that outlive the story (a receiver whose line was cut) would write into a folder that is being removed.
+    fn drop(&mut self) {
+        for dom0 in &mut self.dom0s {
+            dom0.sshd = None;
+        }
+        let folder = self.temp.path().display().to_string();
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let pids = programs_of(&folder);
+            if pids.is_empty() {
+                return;
+            }
+            for pid in pids.iter().filter(|_| Instant::now() > until) {
+                let _ = rustix::process::kill_process(*pid, rustix::process::Signal::KILL);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// The processes that have a fleet's folder in their command line, which nobody else's have.
+fn programs_of(folder: &str) -> Vec<rustix::process::Pid> {
+    let of_it = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains(folder)
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(of_it).filter_map(rustix::process::Pid::from_raw).collect()
 }
 
 /// What is different from a plain fleet.
@@ -85,7 +116,7 @@ impl Fleet {
         for dom0 in &dom0s {
             dom0.meet(&dom0s);
         }
-        Fleet { dom0s, _temp: temp }
+        Fleet { dom0s, temp }
     }
 
     /// Two of them.

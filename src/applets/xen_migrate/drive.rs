@@ -10,14 +10,15 @@ use crate::core::facts::End;
 use crate::core::migrate::Trip;
 use crate::core::migrate::settle::{Ending, Far, Settlement, settle};
 use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::record::Moment;
 use crate::core::step::{Deed, Place, Step};
 use std::time::Duration;
 
 /// How long something that moves by itself is waited for before it is called undecided.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// More rounds of deeds than any recovery needs, counting one a second of waiting.
-const MOST_ROUNDS: u32 = 200;
+/// More rounds of deeds than any recovery needs.
+const MOST_ROUNDS: u32 = 20;
 
 /// How long a domU that is there and not well may take to become so: its disks connect only once it runs.
 const RECOVERY_TIME: Duration = Duration::from_secs(30);
@@ -113,8 +114,10 @@ impl<'a> Drive<'a> {
         let mut waiting_for = String::new();
         let mut rounds = 0;
         loop {
-            rounds += 1;
-            let here = self.look_here()?;
+            let here = self.look_here().map_err(|stop| {
+                let next = format!("where {} is now was not seen; mend that, then: xen-migrate recover {}", self.domu, self.domu);
+                Stop::new(Exit::Undecided, format!("{}\n  {next}", stop.text.replace("\n  nothing was touched", "")))
+            })?;
             let there = self.look_there().map(|seen| seen.map_err(|e| e.to_string()));
             let waited = world.clock().saturating_sub(start);
             // A copy that is being built or torn down has no name for a second or two (`(null)` in `xl list`).
@@ -124,6 +127,7 @@ impl<'a> Drive<'a> {
                 continue;
             }
             trip.waited = waited >= RECOVERY_TIME;
+            trip.now = Moment::from(world.now());
             let far = match &there {
                 Some(Ok(there)) => Far::Seen(there),
                 Some(Err(why)) => Far::Hidden(why),
@@ -136,6 +140,7 @@ impl<'a> Drive<'a> {
                 _ => None,
             };
             // Each round of deeds brings the end nearer; one that does not is a defect of ours, and must not go on for ever.
+            rounds += u32::from(!verdict.steps.is_empty());
             if rounds > MOST_ROUNDS {
                 return Ok((verdict, Some("it does not come to rest; please report this with the lines above".to_string())));
             }

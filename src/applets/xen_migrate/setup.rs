@@ -4,7 +4,7 @@
 
 use super::cli::Setup;
 use super::{Ended, Setting, ping};
-use crate::adapters::peer::Peer;
+use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{Call, Input, To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::names::HostName;
@@ -33,7 +33,12 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
 
     if args.install {
         install(setting, &args.host, &line)?;
-    } else if Peer::new(world, &us, &args.host).ping().is_err() {
+    } else if let Err(error) = Peer::new(world, &us, &args.host).ping() {
+        // The advice of an ordinary failure is this very command.
+        let said = match &error {
+            PeerError::Unreachable { said, .. } => said.clone(),
+            other => other.to_string(),
+        };
         world.say(To::Out, &format!("On {}, this one line belongs into /root/.ssh/authorized_keys (mode 0600):\n", args.host));
         world.say(To::Out, &line);
         world.say(
@@ -45,6 +50,10 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
             &format!("Then xen-migrate must be on {} as {PROGRAM} (symlinks.sh), and its own key here:", args.host),
         );
         world.say(To::Out, &format!("  on {}: xen-migrate setup {us}\n", args.host));
+        return Err(Stop::new(
+            Exit::Unreachable,
+            format!("not yet: {said}\n  when the line is in place: xen-migrate ping {}", args.host),
+        ));
     } else {
         world.say(To::Out, &format!("The key is in place on {} already.", args.host));
     }

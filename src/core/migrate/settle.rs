@@ -15,6 +15,7 @@ use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, 
 use crate::core::drbd::Role;
 use crate::core::facts::{CopyName, CopySeen, End, Promoter, ReplicaSeen};
 use crate::core::names::ResourceName;
+use crate::core::record::State;
 use crate::core::step::{Deed, Step};
 use crate::core::xen::Toolstack;
 
@@ -194,12 +195,28 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         return Verdict::Undecided(what, look());
     }
 
+    // The sender's names at the target, or the target's here: another journey, of which this row says nothing.
+    if t.sent.is_some() || h.incoming.is_some() {
+        return undecided(look());
+    }
     // A copy that executes under a name of xl's was let run by somebody else.
     if t.incoming.is_some_and(|(_, is)| is == Is::Executing)
         || (here.toolstack == Toolstack::Xl && h.sent.is_some_and(|(_, is)| is == Is::Executing))
     {
         return undecided(look());
     }
+
+    // Nobody but us lets a copy run that waits there: its row must say that it is still on its way from here, or somebody has settled
+    // this journey without us, and the domU may have been elsewhere since.
+    let ours =
+        there.row.as_ref().is_some_and(|r| matches!(r.state, State::Arriving | State::Returning) && r.host.same_host(&here.host));
+    // A third replica that is Primary has it as well.
+    let elsewhere = [here, there].into_iter().any(|end| {
+        end.replicas
+            .iter()
+            .flat_map(|r| &r.replica.peers)
+            .any(|p| p.role == Role::Primary && p.name != "peer" && p.name != here.host.as_str() && p.name != there.host.as_str())
+    });
 
     match (h.plain, h.sent, t.plain, t.incoming) {
         // It executes there.
@@ -228,12 +245,15 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
 
         // Neither executes. The sender had everything acknowledged, so the target's copy is whole and has never run: let it go on.
-        (None, Some((_, Is::Suspended)), None, Some((copy, Is::Paused))) if here.toolstack == Toolstack::Xl => Verdict::First(
-            Step::there(Deed::Adopt { id: copy.domain.id }, "it is whole, has never run, and ours is suspended for good"),
-        ),
+        (None, Some((_, Is::Suspended)), None, Some((copy, Is::Paused))) if here.toolstack == Toolstack::Xl && ours => {
+            Verdict::First(Step::there(
+                Deed::Adopt { id: copy.domain.id },
+                "it is whole, has never run, and ours is suspended for good",
+            ))
+        }
         // It has its name already, so it was given permission, and was not unpaused.
         (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(here, there),
-        (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) => {
+        (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) if ours => {
             Verdict::First(Step::there(Deed::Unpause { id: copy.domain.id }, "it was given its name, and no other copy can run"))
         }
         (None, None | Some((_, Is::Suspended | Is::Ended)), Some((copy, Is::Ended | Is::Suspended)), None) => {
@@ -250,12 +270,16 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
         // Ours is suspended and whole, and the target has nothing, or nothing that ever ran: ours goes on. First what is there goes,
         // so that there is one copy only when it wakes.
-        (Some((_, Is::Suspended)), None, None, Some((far, Is::Paused))) if here.toolstack == Toolstack::Xl => {
+        (Some((_, Is::Suspended)), None, None, Some((far, Is::Paused)))
+            if here.toolstack == Toolstack::Xl && ours && !elsewhere =>
+        {
             let destroy = Deed::Destroy { called: CopyName::Incoming, id: far.domain.id };
             Verdict::First(Step::there(destroy, "it never ran and may lack its last pages; ours is whole"))
         }
-        (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None)
-            if here.toolstack == Toolstack::Xl && !trip.woken =>
+        // Only under its plain name: `xl` had not renamed it, so permission was never given, and the target's copy never ran. A copy
+        // called `--migratedaway` may have run there, and ended there, since: its memory may be older than the disk.
+        (Some((copy, Is::Suspended)), None, None, None)
+            if here.toolstack == Toolstack::Xl && !trip.woken && ours && !elsewhere =>
         {
             Verdict::First(Step::here(
                 Deed::Wake { called: copy.called, id: copy.domain.id },
@@ -367,17 +391,18 @@ fn uuid<'a>(copies: &Copies<'a>) -> Option<&'a str> {
     [copies.plain, copies.sent, copies.incoming].into_iter().flatten().find_map(|(c, _)| c.domain.uuid.as_deref())
 }
 
+/// A suspended copy can go on only where it is certain that the domU has run nowhere since: else its memory is older than the disk.
 fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
-    let domu = &here.domu;
-    let mut commands = Vec::new();
-    if copy.called != CopyName::Plain {
-        commands.push(format!("{} rename {} {domu}", here.toolstack, copy.domain.id));
-    }
-    commands.push(format!(
-        "{} save -c {} /dev/null   (it goes on where it was, after about a minute), or else",
-        here.toolstack, copy.domain.id
-    ));
-    commands.push(format!("{} destroy {}, and then", here.toolstack, copy.domain.id));
+    let (tool, id) = (here.toolstack, copy.domain.id);
+    let rename = match copy.called {
+        CopyName::Plain => String::new(),
+        _ => format!("; {tool} rename {id} {}", here.domu),
+    };
+    let mut commands = vec![
+        format!("either, only if you are certain that it has run nowhere else since: {tool} save -c {id} /dev/null{rename}"),
+        "   (it goes on where it was, after about a minute)".to_string(),
+        format!("or: {tool} destroy {id}, and then"),
+    ];
     commands.extend(start_anew(here));
     commands
 }
