@@ -295,6 +295,35 @@ fn the_power_of_the_target_goes() {
     place.is_well_on(A);
 }
 
+/// Nobody planned it: the receiver is left to itself with half a guest, and takes it away.
+#[test]
+fn xl_is_killed_by_somebody() {
+    let place = Place::usual();
+    // Slow enough to be met in the middle, however slow we are: a minute for each quarter.
+    place.folder.set_pace(50.0).unwrap();
+    let mut tool = place.folder.command(A, &["xen-migrate", "migrate", "web"]);
+    let tool = tool.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !place.journal().contains("migration of web: Memory(25)") {
+        std::thread::yield_now();
+    }
+    let xl = child_of(tool.id(), "xl");
+    rustix::process::kill_process(rustix::process::Pid::from_raw(xl).unwrap(), rustix::process::Signal::KILL).unwrap();
+    let ran = ran(tool.wait_with_output().unwrap());
+    assert_eq!(ran.code, 1, "{}", ran.said);
+    place.is_well_on(A);
+}
+
+/// The child of that name (proc(5)).
+fn child_of(parent: u32, name: &str) -> i32 {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    let is = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let (command, rest) = stat.rsplit_once(") ").unwrap_or_default();
+        command.ends_with(&format!("({name}")) && rest.split(' ').nth(1) == Some(&parent.to_string())
+    };
+    pids.into_iter().find(is).expect("the child")
+}
+
 /// Behind a silent cut the receiver waits for ever, with its lock, until somebody ends it: it is a real process, and really ended.
 #[test]
 fn a_receiver_that_waits_for_nobody_is_ended() {
