@@ -130,11 +130,11 @@ fn perform(cli: &Cli) -> Result<ExitCode, Fault> {
             println!("A fleet is in {}. Try:\n  lab status\n  lab shell {}", folder.dir().display(), told(folder.hosts())?[0]);
         }
         Verb::Shell { host } => {
-            let folder = folder()?;
+            let folder = place::folder_to_run(given, tool)?;
             return Err(shell::shell(&folder, &named(&folder, host)?));
         }
         Verb::Run { host, command } => {
-            let folder = folder()?;
+            let folder = place::folder_to_run(given, tool)?;
             return Err(shell::run(&folder, &named(&folder, host)?, command));
         }
         Verb::Status => print!("{}", view::fleet(&folder()?)?),

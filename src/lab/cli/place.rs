@@ -15,6 +15,12 @@ pub fn folder(given: Option<&Path>, tool: Option<&Path>) -> Result<Folder, Fault
         },
     };
     remember(folder.dir());
+    Ok(folder)
+}
+
+/// The same for a verb that lets programs run: they are those of the source as it is now.
+pub fn folder_to_run(given: Option<&Path>, tool: Option<&Path>) -> Result<Folder, Fault> {
+    let folder = folder(given, tool)?;
     told(folder.renew_links(&build::programs(tool)?))?;
     Ok(folder)
 }
