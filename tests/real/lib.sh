@@ -14,8 +14,8 @@ LOGS=$CACHE/logs             # one folder for each run
 
 # The size of each machine, in MiB, and how long a boot may take, in seconds. A loaded machine is slow, and slow is not wrong.
 : "${REAL_VM_MEMORY:=1536}" "${REAL_DOM0_MEMORY:=700}" "${REAL_BOOT_LIMIT:=900}"
-# Every wait for something that should come by itself, in seconds.
-: "${REAL_PATIENCE:=300}"
+# Every wait for something that should come by itself, and the limit of any one command on a Dom0, in seconds.
+: "${REAL_PATIENCE:=300}" "${REAL_LIMIT:=1800}"
 
 # What QEMU's software emulation and Xen 4.17 get along with, found by trying:
 #   no XSAVE (Xen's domain switches now and then corrupt FPU state), no SMAP (QEMU 7.2's iret trips over it in a PV kernel),
@@ -35,14 +35,15 @@ alive() { # a|b
 	[ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$RUN/$1.pid"
 }
 
-# A command on a Dom0, over the management network, which the Dom0s do not have between them. One connection is kept and shared.
+# A command on a Dom0, over the management network, which the Dom0s do not have between them. One connection is
+# kept and shared; it must not keep run's lock (9) with it.
 dom0() { # a|b command…
 	local host=$1
 	shift
-	ssh -F none -i "$IMAGES/key" -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=/dev/null \
+	timeout --foreground "$REAL_LIMIT" ssh -F none -i "$IMAGES/key" -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=/dev/null \
 		-o StrictHostKeyChecking=no -o LogLevel=ERROR -o ConnectTimeout=20 -o ServerAliveInterval=20 -o ServerAliveCountMax=6 \
 		-o ControlMaster=auto -o ControlPersist=600 -o ControlPath="$(sockets)/$host" \
-		-p "$(cat "$RUN/$host.port")" root@127.0.0.1 "$@"
+		-p "$(cat "$RUN/$host.port")" root@127.0.0.1 "$@" 9>&-
 }
 
 # A short folder for sockets: a path of more than about 100 characters cannot be one.

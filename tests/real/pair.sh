@@ -22,22 +22,16 @@ install_program() { # a|b
 		complain "cannot run: the program does not start on Debian 12 (${out##*$'\n'}); XEN_DRBD_BINARY=FILE names one that was built for it"
 		return 77
 	fi
-	on "$1" "echo 'web dom0-$(other "$1") --live' >/etc/xen/migrate-tab.txt"
 }
 
 # The operator carries the line over by hand, as the program says: between the Dom0s there is no other ssh.
 make_key() { # a|b
-	local line host=$1
-	on "$host" "xen-migrate setup dom0-$(other "$host")"
-	quietly "$host" 'cat /root/.ssh/xen-migrate-$(hostname).pub'
-	[ "$rc" = 0 ] || return 1
-	local public=$out
-	quietly "$(other "$host")" 'cat /root/.ssh/authorized_keys'
-	grep -qF -e "$public" <<<"$out" && return 0
-	on "$host" "xen-migrate setup dom0-$(other "$host")"
+	local line
+	on "$1" "xen-migrate setup dom0-$(other "$1")"
+	[ "$rc" != 0 ] || return 0
 	line=$(grep '^from="' <<<"$out")
 	[ -n "$line" ] || { say "setup shows no line for authorized_keys"; return 1; }
-	dom0 "$(other "$host")" 'cat >>/root/.ssh/authorized_keys' <<<"$line"
+	dom0 "$(other "$1")" 'cat >>/root/.ssh/authorized_keys' <<<"$line"
 }
 
 # r0 Connected, Secondary/Secondary and UpToDate on both. Its meta data is made at first.
@@ -80,7 +74,7 @@ rest() {
 			for d in $(xl list | awk "NR>2{print \$2}"); do timeout 120 xl destroy "$d"; done; sleep 2
 			rm -f /var/log/xen/console/guest-*; xl list | tail -n +3'
 		[ -z "$out" ] || { say "dom0-$host still has: $out"; return 1; }
-		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r0.res; echo 'web dom0-$(other "$host") --live' >/etc/xen/migrate-tab.txt"
+		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r0.res; rm -f /etc/xen/migrate-tab.txt"
 	done
 	drbd_up || return 1
 	for host in a b; do
@@ -94,5 +88,7 @@ rest() {
 	[ "$rc" = 0 ] || { say "dom0-a: $out"; return 1; }
 	for host in a b; do watch_beats "$host"; done
 	config 'drbd:r0'
+	# Its home is dom0-a: only there is it listed.
+	listed a
 	(two_primaries forbidden && no_guard)
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 new_domu a
 on a 'xen-migrate status ALL'
-gives 0 "web  dom0-a  running"
+gives 0 "web dom0-a running"
 tool_starts a 'xen-migrate migrate web'
 mid_transfer a
 two_primaries allowed
@@ -11,11 +11,12 @@ gives 0 "web runs on dom0-b."
 expect_runs_on b
 options_shut
 record_is a "away dom0-b"
+record_is b "visiting dom0-a"
 beats_go_on b
 on a 'xen-migrate status ALL'
-gives 0 "web  dom0-b  away"
+gives 0 "web dom0-b away"
 on b 'xen-migrate status ALL'
-gives 0 "web  dom0-b  running"
+gives 0 "web dom0-b running"
 on a 'xen-migrate migrate web'
 gives 0 "web runs on dom0-b already."
 on a 'xen-migrate reverse web'

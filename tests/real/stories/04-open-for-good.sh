@@ -1,6 +1,7 @@
 # The file allows two Primaries for good: they stay allowed, and a domU is passed from table to table
 # shellcheck shell=bash disable=SC2154
 file_says yes
+listed b
 new_domu a
 on a 'xen-migrate migrate web'
 gives 0 "web runs on dom0-b."

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 new_domu a
 say "the config differs"
-quietly b 'cp /etc/xen/web.cfg /root/web.cfg; sed -i "s/^memory.*/memory = 96/" /etc/xen/web.cfg'
+quietly b 'cp /etc/xen/web.cfg /root/web.cfg; sed -i "s/^memory.*/memory = 64/" /etc/xen/web.cfg'
 on a 'xen-migrate migrate web'
 gives 3 "nothing was touched" config
 quietly b 'mv /root/web.cfg /etc/xen/web.cfg'
