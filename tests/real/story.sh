@@ -225,7 +225,8 @@ record_is() { # a|b "state host" | none
 nobody_at_work() {
 	local host
 	for host in a b; do
-		until_on "$host" '! pgrep -x "xen-migrate|migrate2|xen-drbd|libxl-save-help" >/dev/null && ! pgrep -f "^/usr/lib/xen-[0-9.]*/bin/xl .*migrate " >/dev/null' ||
+		until_on "$host" '! pgrep -x xen-migrate >/dev/null && ! pgrep -x migrate2 >/dev/null && ! pgrep -x libxl-save-help >/dev/null &&
+			! pgrep -f "^/usr/lib/xen-[0-9.]*/bin/xl .*migrate " >/dev/null' ||
 			fail "something is still at work on dom0-$host"
 	done
 }
@@ -250,11 +251,25 @@ since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; 
 judge() {
 	local host all last
 	[ -n "${born:-}" ] || return 0
-	all=$(for host in a b; do
-		dom0 "$host" 'cat /var/log/xen/console/guest-web.log /var/log/xen/console/guest-web--incoming.log 2>/dev/null' </dev/null || exit 1
-	done | tr -d '\r' | sed -n 's/^beat \([0-9]*\)$/\1/p' | sort -n) || fail "the console logs cannot be read"
+	# It has said its last: what is read now is all there is.
+	for host in a b; do
+		quietly "$host" 'for d in $(xl list | awk "NR>2{print \$2}"); do xl destroy "$d"; done; sleep 1'
+	done
+	for host in a b; do
+		until_on "$host" 'drbdadm secondary r0 2>/dev/null' || fail "r0 on dom0-$host stays Primary"
+	done
+	all=
+	for host in a b; do
+		quietly "$host" 'cat /var/log/xen/console/guest-web*.log 2>/dev/null; echo whole'
+		[ "$rc" = 0 ] && [ "${out##*$'\n'}" = whole ] || fail "the console logs of dom0-$host cannot be read"
+		all+=$(tr -d '\r' <<<"$out" | sed -n 's/^beat \([0-9]*\)$/\1/p')$'\n'
+	done
+	all=$(sort -n <<<"$all" | sed '/^$/d')
 	last=$(tail -1 <<<"$all")
 	[ -n "$last" ] || fail "the domU never counted"
+	for host in a b; do
+		[ "$(last_beat "$host")" -le "$last" ] || fail "the judge has not read all of dom0-$host's console"
+	done
 	local twice missing
 	twice=$(uniq -d <<<"$all" | tr '\n' ' ')
 	[ -z "$twice" ] || fail "IT RAN TWICE: these numbers were said twice: $twice"
@@ -267,12 +282,6 @@ judge() {
 	pause
 	both_primary
 	# Its disk, as each Dom0 has it.
-	for host in a b; do
-		quietly "$host" 'for d in $(xl list | awk "NR>2{print \$2}"); do xl destroy "$d"; done'
-	done
-	for host in a b; do
-		until_on "$host" 'drbdadm secondary r0 2>/dev/null' || fail "r0 on dom0-$host stays Primary"
-	done
 	for host in a b; do
 		quietly "$host" "drbdadm primary r0 && /root/disk /dev/drbd0 $last; rc=\$?; drbdadm secondary r0; exit \$rc"
 		[ "$rc" = 0 ] || fail "LOST: the disk as dom0-$host has it: $out"
