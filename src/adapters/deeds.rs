@@ -130,7 +130,8 @@ fn arrived(world: &dyn World, cause: &Cause) -> Result<(), Failure> {
     Ok(store::update(world, |record| {
         let Some(mut row) = record.row(&cause.domu).filter(|r| r.state.in_flight()).cloned() else { return };
         row.open.retain(|resource| still_changed(world, &ground.drbd, resource));
-        let home_is_here = row.state == State::Returning || listed || row.home.as_ref().is_some_and(|h| h.same_host(us));
+        // The sender says where its home is; only where nobody said so does the table here count.
+        let home_is_here = row.state == State::Returning || row.home.as_ref().map_or(listed, |home| home.same_host(us));
         let state = if home_is_here { State::Here } else { State::Visiting };
         if state == State::Here && row.open.is_empty() {
             record.forget(&cause.domu);

@@ -161,7 +161,10 @@ impl<'a> Peer<'a> {
         let mut call = ssh::call(self.world, &self.us, &self.host, &self.request(wish));
         call.limit = None;
         let mut told = |sign: Sign<'_>| {
-            if let Sign::Line(line) = sign {
+            // The answer itself is for us.
+            if let Sign::Line(line) = sign
+                && protocol(line).is_none()
+            {
                 self.world.say(To::Err, &format!("  {}: {}", self.host, printable(line)));
             }
             // Whatever a person wants to stop is stopped there, where it is done; cutting the line would only blind us.
@@ -195,24 +198,32 @@ impl<'a> Peer<'a> {
                 shortened(other[0])
             ))),
             Some(answer) => Ok(answer),
-            None if output.ended == Ended::Exit(255) => {
-                let said = if output.stderr.trim().is_empty() { "no reason given".into() } else { tail(&output.stderr) };
-                let trouble = Trouble::of(&output.stderr);
-                // Once we were let in, silence is a cut line or a killed program, not a closed door.
-                let cut =
-                    ["closed by remote host", "Broken pipe", "not responding", "reset by peer"].iter().any(|w| said.contains(w));
-                if output.stderr.trim().is_empty() || cut {
-                    return Err(PeerError::Lost { host: self.host.clone(), said });
-                }
-                let advice = trouble.advice(&self.us, &self.host);
-                Err(PeerError::Unreachable { host: self.host.clone(), trouble, said, advice })
+            // 255 is ssh's own, or a program that was killed over there (facts 7.2).
+            None if matches!(output.ended, Ended::Exit(255) | Ended::Signal(_)) => {
+                let Some(trouble) = Trouble::of(&output.stderr).filter(|_| output.stdout.is_empty()) else {
+                    return Err(PeerError::Lost { host: self.host.clone(), said: last_words(output) });
+                };
+                let trouble = match trouble {
+                    Trouble::NotAuthorised if ssh::has_passphrase(self.world, &self.us) => Trouble::Passphrase,
+                    trouble => trouble,
+                };
+                let advice = trouble.advice(self.world, &self.us, &self.host);
+                Err(PeerError::Unreachable { host: self.host.clone(), trouble, said: tail(&output.stderr), advice })
             }
             None => {
                 let said = [output.stdout.trim(), output.stderr.trim()].join(" ");
+                if let Some(other) = other.iter().find_map(|line| protocol(line)) {
+                    return Err(self.garbled(&format!(
+                        "it speaks {other}, this xen-migrate speaks xen-migrate/{PROTOCOL}: install the same version on both Dom0s"
+                    )));
+                }
                 Err(self.garbled(&format!(
-                    "{} ({}); is the forced command of our key `xen-migrate migrate2`?",
+                    "{} ({}); does the line of our key in /root/.ssh/authorized_keys on {} have the forced command \
+                     `xen-migrate migrate2`, and is xen-migrate where it says?\n  try: xen-migrate setup {}   (shows that line)",
                     shortened(&said),
-                    output.ended
+                    output.ended,
+                    self.host,
+                    self.host
                 )))
             }
         }
@@ -220,8 +231,11 @@ impl<'a> Peer<'a> {
 
     fn not_run(&self, error: CallError) -> PeerError {
         match error {
-            CallError::TimedOut { .. } => PeerError::Lost { host: self.host.clone(), said: error.to_string() },
-            _ => PeerError::Unreachable {
+            // It ran: what it had asked for may have been done.
+            CallError::TimedOut { .. } | CallError::TooMuch { .. } | CallError::Lost { .. } => {
+                PeerError::Lost { host: self.host.clone(), said: error.to_string() }
+            }
+            CallError::NotFound(_) | CallError::NotStarted { .. } => PeerError::Unreachable {
                 host: self.host.clone(),
                 trouble: Trouble::Unreachable,
                 said: error.to_string(),
@@ -233,6 +247,12 @@ impl<'a> Peer<'a> {
     fn garbled(&self, said: &str) -> PeerError {
         PeerError::Garbled { host: self.host.clone(), said: printable(said) }
     }
+}
+
+/// The protocol of a line that is an answer, ours or another version's: `xen-migrate/2`.
+fn protocol(line: &str) -> Option<&str> {
+    let word = line.split(' ').next()?;
+    word.strip_prefix("xen-migrate/")?.parse::<u32>().ok().map(|_| word)
 }
 
 /// What a peer says goes to a terminal: without control characters.
@@ -248,8 +268,17 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// The last lines of a complaint, on one line.
+/// What ssh says of a line that was lost; mostly nothing. What the peer said before is no reason.
+fn last_words(output: &Output) -> String {
+    let lost = ["closed by", "Broken pipe", "not responding", "reset by peer", "Connection reset"];
+    match output.stderr.lines().rfind(|line| !line.trim().is_empty()) {
+        Some(last) if lost.iter().any(|words| last.contains(words)) => printable(last.trim_end()),
+        _ => format!("the line was lost, or the program there was killed (ssh: {})", output.ended),
+    }
+}
+
+/// The last lines of a complaint, on one line; without frames (`@@@`) and without the indented ones, which are commands for copying.
 fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('@')).collect();
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with(['@', ' '])).collect();
     printable(&lines[lines.len().saturating_sub(3)..].join("; "))
 }

@@ -11,6 +11,13 @@ use std::path::Path;
 /// used as `ssh -F`. Without it no config file is read.
 pub const CONFIG: &str = "/root/.ssh/xen-migrate.config";
 
+/// Root's own list of host keys.
+const KNOWN_HOSTS: &str = "/root/.ssh/known_hosts";
+
+fn has_config(world: &dyn World) -> bool {
+    world.read(Path::new(CONFIG)).is_ok()
+}
+
 /// The dedicated key of a Dom0.
 pub fn key(host: &HostName) -> String {
     format!("/root/.ssh/xen-migrate-{host}")
@@ -21,14 +28,34 @@ pub fn has_key(world: &dyn World, host: &HostName) -> bool {
     world.read(Path::new(&key(host))).is_ok()
 }
 
+/// Whether the dedicated key is there and has a passphrase. Nobody is there to type it, and ssh says only "Permission denied" then.
+///
+/// OpenSSH's own format names the cipher in front of everything else (`PROTOCOL.key`); the older PEM ones say so in plain words.
+pub fn has_passphrase(world: &dyn World, host: &HostName) -> bool {
+    world.read(Path::new(&key(host))).is_ok_and(|bytes| is_encrypted(&String::from_utf8_lossy(&bytes)))
+}
+
+fn is_encrypted(key: &str) -> bool {
+    // "openssh-key-v1", and "none" with its length before it, in base64.
+    const OPEN: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
+    let mut lines = key.lines().skip_while(|line| !line.starts_with("-----BEGIN "));
+    match lines.next() {
+        Some("-----BEGIN OPENSSH PRIVATE KEY-----") => !lines.next().is_some_and(|line| line.starts_with(OPEN)),
+        Some(begin) => {
+            begin.contains("ENCRYPTED") || lines.any(|line| line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
+        }
+        None => false,
+    }
+}
+
 /// Everything up to and with the peer's name: the request follows. `us` is this Dom0.
 pub fn words(world: &dyn World, us: &HostName, peer: &HostName) -> Vec<String> {
-    let config = match world.read(Path::new(CONFIG)) {
-        Ok(_) => world.told(CONFIG),
-        Err(_) => "none".to_string(),
+    let config = match has_config(world) {
+        true => world.told(CONFIG),
+        false => "none".to_string(),
     };
     let key = world.told(&key(us));
-    let known = world.told("/root/.ssh/known_hosts");
+    let known = world.told(KNOWN_HOSTS);
     let mut words = vec!["-F".to_string(), config];
     words.extend(["-T", "-x", "-a", "-l", "root", "-i"].map(String::from));
     words.push(key);
@@ -71,10 +98,14 @@ pub fn call(world: &dyn World, us: &HostName, peer: &HostName, request: &str) ->
 pub enum Trouble {
     /// The peer does not take our key, or not from this address.
     NotAuthorised,
-    /// The peer's host key is unknown, or not the one we know.
+    /// The peer's host key is unknown.
     HostKey,
+    /// The peer's host key is not the one we know.
+    HostKeyChanged,
     /// Our key file may be read by others.
     KeyMode,
+    /// Our key has a passphrase ([`has_passphrase`]); ssh does not say so.
+    Passphrase,
     /// The name means nothing.
     NoSuchHost,
     /// No answer, refused, cut.
@@ -82,35 +113,55 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Reads ssh's standard error (OpenSSH 9.2; the words are those of `ssh.c`, `sshconnect.c`, `authfile.c`).
-    pub fn of(stderr: &str) -> Trouble {
+    /// Reads ssh's standard error after exit 255 (OpenSSH 9.2; the words are those of `ssh.c`, `sshconnect.c`, `authfile.c`).
+    ///
+    /// `None`: ssh does not say that it never got in. So the request may have been heard, and anything may have been done. What the peer
+    /// itself said comes the same way and may quote another ssh; but whoever was not let in has ssh's complaint for the last word.
+    pub fn of(stderr: &str) -> Option<Trouble> {
         let says = |words: &str| stderr.contains(words);
-        if says("UNPROTECTED PRIVATE KEY FILE") || says("bad permissions") {
-            Trouble::KeyMode
-        } else if says("Host key verification failed")
-            || says("REMOTE HOST IDENTIFICATION HAS CHANGED")
-            || says("host key is known")
+        let last = stderr.lines().map(str::trim_end).rfind(|line| !line.is_empty())?;
+        if last.starts_with("root@") && last.contains(": Permission denied (") {
+            let mode = says("UNPROTECTED PRIVATE KEY FILE") || says("bad permissions");
+            Some(if mode { Trouble::KeyMode } else { Trouble::NotAuthorised })
+        } else if last == "Host key verification failed." {
+            let changed = says("REMOTE HOST IDENTIFICATION HAS CHANGED");
+            Some(if changed { Trouble::HostKeyChanged } else { Trouble::HostKey })
+        } else if last.starts_with("Disconnected from ") && says("Too many authentication failures") {
+            Some(Trouble::NotAuthorised)
+        } else if last.starts_with("ssh: Could not resolve hostname ") {
+            Some(Trouble::NoSuchHost)
+        } else if last.starts_with("ssh: connect to host ")
+            || last.ends_with(" during banner exchange")
+            || stderr.starts_with("kex_exchange_identification: ")
         {
-            Trouble::HostKey
-        } else if says("Permission denied") || says("Too many authentication failures") {
-            Trouble::NotAuthorised
-        } else if says("Could not resolve hostname") {
-            Trouble::NoSuchHost
+            Some(Trouble::Unreachable)
         } else {
-            Trouble::Unreachable
+            None
         }
     }
 
     /// What to type next.
-    pub fn advice(self, us: &HostName, peer: &HostName) -> String {
+    pub fn advice(self, world: &dyn World, us: &HostName, peer: &HostName) -> String {
+        // By hand the same host must be reached.
+        let by_hand = match has_config(world) {
+            true => format!("ssh -F {CONFIG} root@{peer}"),
+            false => format!("ssh root@{peer}"),
+        };
         match self {
             Trouble::NotAuthorised => format!(
                 "xen-migrate setup {peer}   (shows the line that must stand in /root/.ssh/authorized_keys on {peer}; is its from= our address?)"
             ),
-            Trouble::HostKey => format!("ssh root@{peer}   (once, by hand: compare the fingerprint before you say yes)"),
+            Trouble::HostKey => format!("{by_hand}   (once, by hand: compare the fingerprint before you say yes)"),
+            Trouble::HostKeyChanged => format!(
+                "find out why; if {peer} was installed anew: ssh-keygen -f {KNOWN_HOSTS} -R {peer}   then {by_hand}   \
+                 (once, by hand: compare the fingerprint before you say yes)"
+            ),
             Trouble::KeyMode => format!("chmod 600 {}", key(us)),
+            Trouble::Passphrase => {
+                format!("ssh-keygen -p -f {}   (nobody is there to type its passphrase: leave it empty)", key(us))
+            }
             Trouble::NoSuchHost => format!("getent hosts {peer}   (the name must be in the DNS or in /etc/hosts)"),
-            Trouble::Unreachable => format!("is {peer} up, and its sshd?   xen-migrate ping {peer}"),
+            Trouble::Unreachable => format!("is {peer} up, and its sshd?   {by_hand}"),
         }
     }
 }
@@ -121,19 +172,65 @@ mod tests {
 
     #[test]
     fn complaints_as_recorded() {
+        let denied = "root@127.0.0.1: Permission denied (publickey).\r\n";
+        let (warning, resolve) =
+            ("@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\n", "ssh: Could not resolve hostname nosuch.invalid: ");
         for (stderr, trouble) in [
-            ("root@127.0.0.1: Permission denied (publickey).\n", Trouble::NotAuthorised),
-            ("ssh: Could not resolve hostname nosuch.invalid: Name or service not known\n", Trouble::NoSuchHost),
+            (denied.to_string(), Trouble::NotAuthorised),
+            (format!("{resolve}Name or service not known\n"), Trouble::NoSuchHost),
             (
-                "No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n",
+                "No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n".into(),
                 Trouble::HostKey,
             ),
-            ("@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nroot@h: Permission denied (publickey).\n", Trouble::KeyMode),
-            ("ssh: connect to host h port 22: Connection refused\n", Trouble::Unreachable),
-            ("Connection to h closed by remote host.\n", Trouble::Unreachable),
-            ("", Trouble::Unreachable),
+            (
+                "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key for h has changed and you have requested strict \
+                 checking.\nHost key verification failed.\n"
+                    .into(),
+                Trouble::HostKeyChanged,
+            ),
+            (format!("{warning}{denied}"), Trouble::KeyMode),
+            ("ssh: connect to host h port 22: Connection refused\n".into(), Trouble::Unreachable),
+            ("Connection timed out during banner exchange\n".into(), Trouble::Unreachable),
+            (
+                "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 127.0.0.1 port 22\n".into(),
+                Trouble::Unreachable,
+            ),
         ] {
-            assert_eq!(Trouble::of(stderr), trouble, "{stderr}");
+            assert_eq!(Trouble::of(&stderr), Some(trouble), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn whoever_was_let_in_may_have_been_heard() {
+        for stderr in [
+            "",
+            "\n",
+            "Connection to h closed by remote host.\n",
+            "Timeout, server h not responding.\n",
+            "client_loop: send disconnect: Broken pipe\n",
+            "web: h -> us\n",
+            "xen-migrate: us could not be asked: root@us: Permission denied (publickey).\n  try: xen-migrate setup us\n",
+            "ssh: connect to host us port 22: Connection refused\nweb runs on h.\n",
+        ] {
+            assert_eq!(Trouble::of(stderr), None, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn a_passphrase_is_seen_in_every_format() {
+        let key =
+            |kind: &str, body: &str| format!("-----BEGIN {kind}PRIVATE KEY-----\n{body}\n-----END {kind}PRIVATE KEY-----\n");
+        for (text, encrypted) in [
+            (key("OPENSSH ", "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW"), false),
+            (key("OPENSSH ", "b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABA"), true),
+            (key("RSA ", "MIIEpAIBAAKCAQEA"), false),
+            (key("RSA ", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMIIEpA"), true),
+            (key("", "MIIEpAIBAAKCAQEA"), false),
+            (key("ENCRYPTED ", "MIIEpAIBAAKCAQEA"), true),
+            (String::new(), false),
+            ("no key".to_string(), false),
+        ] {
+            assert_eq!(is_encrypted(&text), encrypted, "{text}");
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::model::xen::Stage;
 use super::model::{Millis, Quirk};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum When {
     /// The event with this number, before or after its effect.
     Event(u64, Phase),
@@ -27,7 +28,7 @@ pub enum When {
 }
 
 /// Before or after the effect of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing has happened yet.
     Before,
@@ -36,7 +37,7 @@ pub enum Phase {
 }
 
 /// Something that happens to the fleet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deed {
     /// `kill -9` for the process whose event this is (at a stage of a migration: the one that watches it).
     KillCaller,
@@ -44,6 +45,8 @@ pub enum Deed {
     KillTools(String),
     /// SIGTERM for every one of our tools on a host.
     Terminate(String),
+    /// SIGINT, which is what Ctrl-C sends, for every one of our tools on a host.
+    Interrupt(String),
     /// `kill -9` for the `xl migrate` of a guest.
     KillSender(String),
     /// `kill -9` for the `xl migrate-receive` of a guest.
@@ -73,15 +76,17 @@ pub enum Deed {
 }
 
 /// A deed and its moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Planned {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The moment.
     pub when: When,
+    /// The deed.
     pub deed: Deed,
 }
 
 /// The moment that is now.
 #[derive(Debug)]
-pub(super) struct Moment<'a> {
+pub(crate) struct Moment<'a> {
     pub number: u64,
     pub host: &'a str,
     pub what: &'a str,
@@ -91,7 +96,7 @@ pub(super) struct Moment<'a> {
 
 impl Planned {
     /// Whether this is its moment; counts down on the way.
-    pub fn is_due(&mut self, now: &Moment<'_>) -> bool {
+    pub(crate) fn is_due(&mut self, now: &Moment<'_>) -> bool {
         match &mut self.when {
             When::Event(number, phase) => *number == now.number && *phase == now.phase,
             When::Stage(guest, stage) => now.phase == Phase::Before && now.stage == Some((guest.as_str(), *stage)),

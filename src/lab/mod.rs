@@ -22,6 +22,7 @@
 //! A deed may itself run a command ([`Deed::Run`]): that is how two operators, or a daemon and an operator, meet.
 
 pub mod faults;
+pub mod folder;
 pub mod invariants;
 pub mod model;
 mod presets;
@@ -30,7 +31,7 @@ pub mod programs;
 mod tests;
 mod world;
 
-pub use faults::{Deed, Phase, When};
+pub use faults::{Deed, Phase, Planned, When};
 pub use invariants::{Finding, Kind};
 pub use model::xen::Stage;
 pub use model::{Fleet, Millis, Pid, Quirk, Version};
@@ -40,7 +41,7 @@ pub use world::LabWorld;
 use crate::adapters::World;
 use crate::applets::Surroundings;
 use crate::core::drbd::Role;
-use faults::{Moment, Planned};
+use faults::Moment;
 use model::Stdin;
 use model::xen::Life;
 use programs::{Ctx, Printed};
@@ -64,6 +65,20 @@ pub struct Lab {
     depth: Cell<u32>,
     /// What each migration's xl has printed, and whether that goes to a file of its own.
     lines: RefCell<BTreeMap<usize, Lines>>,
+    /// Where the programs are processes of the real system.
+    outside: RefCell<Option<Rc<dyn Outside>>>,
+}
+
+/// What is different where the programs are real processes and the model is kept in a folder ([`folder`]).
+pub(crate) trait Outside {
+    /// A stage of a migration is over: others may look at the model, and what happened to the real processes is seen.
+    fn between(&self, lab: &Lab, guest: &str, stage: Stage);
+    /// The process on whose behalf the model was asked no longer exists: nothing of this program happens any more.
+    fn gone(&self, lab: &Lab) -> !;
+    /// Runs the transport of a migration as a program, and plays both ends meanwhile.
+    fn transport(&self, lab: &Lab, id: usize, command: &str) -> Printed;
+    /// A line on standard error.
+    fn line(&self, line: &str);
 }
 
 /// What a migration's xl has printed, and the host and path of the file that it goes to.
@@ -106,6 +121,7 @@ impl Lab {
             ran: RefCell::new(Vec::new()),
             depth: Cell::new(0),
             lines: RefCell::default(),
+            outside: RefCell::default(),
         }
     }
 
@@ -276,6 +292,9 @@ impl Lab {
             self.strike(&Moment { number, host, what: &what, stage: Some((guest, stage)), phase }, pid);
         }
         self.with(Fleet::check);
+        if let Some(outside) = self.outside() {
+            outside.between(self, guest, stage);
+        }
     }
 
     fn strike(&self, now: &Moment<'_>, pid: Pid) {
@@ -295,6 +314,9 @@ impl Lab {
     /// Ends the calling process where it no longer exists.
     pub(crate) fn survive(&self, host: &str, pid: Pid) {
         if !self.with(|f| f.is_alive(host, pid)) {
+            if let Some(outside) = self.outside() {
+                outside.gone(self);
+            }
             resume_unwind(Box::new(Killed(pid)));
         }
     }
@@ -311,8 +333,14 @@ impl Lab {
                 }
             }
             Deed::KillTools(host) => self.tools(host).into_iter().for_each(|pid| self.kill(host, pid)),
-            Deed::Terminate(host) => self.tools(host).into_iter().for_each(|pid| {
-                self.with(|f| f.host_mut(host).process_mut(pid).map(|p| p.stopping = true));
+            Deed::Terminate(host) | Deed::Interrupt(host) => self.tools(host).into_iter().for_each(|pid| {
+                let interrupted = matches!(deed, Deed::Interrupt(_));
+                self.with(|f| {
+                    if let Some(process) = f.host_mut(host).process_mut(pid) {
+                        process.stopping = true;
+                        process.interrupted = interrupted;
+                    }
+                });
             }),
             Deed::KillSender(guest) => self.migration(guest, |m| m.sender_gone = true),
             Deed::KillReceiver(guest) => self.migration(guest, |m| m.target_gone = true),
@@ -477,6 +505,10 @@ impl Lab {
 
     /// A migration prints a line.
     pub(crate) fn add_line(&self, id: usize, line: &str) {
+        if let Some(outside) = self.outside() {
+            outside.line(line);
+            return;
+        }
         let mut lines = self.lines.borrow_mut();
         let (text, log) = lines.entry(id).or_default();
         text.push_str(line);
@@ -501,6 +533,31 @@ impl Lab {
         self.with(|f| {
             let _ = f.host_mut(host).files.write(path, text.as_bytes(), 0o600);
         });
+    }
+
+    pub(crate) fn outside(&self) -> Option<Rc<dyn Outside>> {
+        self.outside.borrow().clone()
+    }
+
+    /// From now on the programs are real processes. `None` ends that.
+    pub(crate) fn set_outside(&self, outside: Option<Rc<dyn Outside>>) {
+        *self.outside.borrow_mut() = outside;
+    }
+
+    /// Nothing is planned any more.
+    pub fn clear_plan(&self) {
+        self.plan.borrow_mut().clear();
+    }
+
+    /// What is planned, all of it.
+    pub fn plan(&self) -> Vec<Planned> {
+        self.plan.borrow().clone()
+    }
+
+    /// Puts the state that was kept somewhere in the place of this one.
+    pub(crate) fn restore(&self, fleet: Fleet, plan: Vec<Planned>) {
+        *self.fleet.borrow_mut() = fleet;
+        *self.plan.borrow_mut() = plan;
     }
 
     pub(crate) fn shared(&self) -> Rc<RefCell<Fleet>> {

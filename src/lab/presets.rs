@@ -44,10 +44,15 @@ impl Lab {
 
     /// The article's three Dom0s with eight domUs: alpha is home of four, beta of two, gamma of two; all of them run at home.
     pub fn article() -> Lab {
+        Lab::article_of(Generation::V84, Toolstack::Xl, DiskForm::Script)
+    }
+
+    /// The same with another DRBD, toolstack or kind of disk line.
+    pub fn article_of(generation: Generation, toolstack: Toolstack, form: DiskForm) -> Lab {
         let lab = Lab::new(7);
         let hosts = ["dom0-alpha", "dom0-beta", "dom0-gamma"];
         for host in hosts {
-            lab.host(host, Generation::V84, Toolstack::Xl);
+            lab.host(host, generation, toolstack);
         }
         let domus = [
             ("my-domu-1", 0, 1),
@@ -64,7 +69,7 @@ impl Lab {
             let pair = [hosts[*home], hosts[*peer]];
             let minor = n as u32 + 1;
             lab.resource(name, minor, &pair);
-            lab.domu(name, 512, &[&DiskForm::Script.line(name, minor, "xvda")], &pair);
+            lab.domu(name, 512, &[&form.line(name, minor, "xvda")], &pair);
             tables[*home] += &format!("{name}       {}      --live\n", hosts[*peer]);
         }
         for (host, table) in hosts.iter().zip(&tables) {

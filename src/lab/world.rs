@@ -26,6 +26,8 @@ pub struct LabWorld<'a> {
     stream: Option<usize>,
     /// Who watches at the other end of our ssh connection.
     upstream: Option<&'a dyn Watching>,
+    /// Who reads our standard error line by line at the other end of our ssh connection.
+    reader: Option<&'a dyn Watching>,
     out: RefCell<String>,
     err: RefCell<String>,
 }
@@ -39,6 +41,7 @@ impl<'a> LabWorld<'a> {
             pid,
             stream: None,
             upstream: None,
+            reader: None,
             out: RefCell::default(),
             err: RefCell::default(),
         }
@@ -48,6 +51,12 @@ impl<'a> LabWorld<'a> {
     pub(crate) fn on_stream(mut self, stream: Option<usize>, upstream: Option<&'a dyn Watching>) -> LabWorld<'a> {
         self.stream = stream;
         self.upstream = upstream;
+        self
+    }
+
+    /// The same for a process whose standard error somebody watches.
+    pub(crate) fn read_by(mut self, reader: Option<&'a dyn Watching>) -> LabWorld<'a> {
+        self.reader = reader;
         self
     }
 
@@ -301,6 +310,9 @@ impl World for LabWorld<'_> {
                 self.out.borrow_mut().push('\n');
             }
             To::Err => {
+                if let Some(reader) = self.reader {
+                    line.lines().for_each(|l| reader.line(l));
+                }
                 self.err.borrow_mut().push_str(line);
                 self.err.borrow_mut().push('\n');
             }

@@ -10,11 +10,15 @@ use crate::core::facts::End;
 use crate::core::migrate::Trip;
 use crate::core::migrate::settle::{Ending, Far, Settlement, settle};
 use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::record::Moment;
 use crate::core::step::{Deed, Place, Step};
 use std::time::Duration;
 
 /// How long something that moves by itself is waited for before it is called undecided.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// More rounds of deeds than any recovery needs, counting one a second of waiting.
+const MOST_ROUNDS: u32 = 200;
 
 /// How long a domU that is there and not well may take to become so: its disks connect only once it runs.
 const RECOVERY_TIME: Duration = Duration::from_secs(30);
@@ -108,7 +112,9 @@ impl<'a> Drive<'a> {
         let mut failures = 0;
         let mut trouble = None;
         let mut waiting_for = String::new();
+        let mut rounds = 0;
         loop {
+            rounds += 1;
             let here = self.look_here()?;
             let there = self.look_there().map(|seen| seen.map_err(|e| e.to_string()));
             let waited = world.clock().saturating_sub(start);
@@ -119,6 +125,7 @@ impl<'a> Drive<'a> {
                 continue;
             }
             trip.waited = waited >= RECOVERY_TIME;
+            trip.now = Moment::from(world.now());
             let far = match &there {
                 Some(Ok(there)) => Far::Seen(there),
                 Some(Err(why)) => Far::Hidden(why),
@@ -130,6 +137,10 @@ impl<'a> Drive<'a> {
                 Ending::Unwell(what) => Some((what.clone(), RECOVERY_TIME)),
                 _ => None,
             };
+            // Each round of deeds brings the end nearer; one that does not is a defect of ours, and must not go on for ever.
+            if rounds > MOST_ROUNDS {
+                return Ok((verdict, Some("it does not come to rest; please report this with the lines above".to_string())));
+            }
             if !verdict.steps.is_empty() {
                 match self.walk(&trip, &verdict.steps) {
                     Ok(()) => {
@@ -215,6 +226,9 @@ pub fn report(setting: Setting<'_>, domu: &DomuName, us: &HostName, trip: &Trip,
     let say = |to, text: &str| setting.world.say(to, text);
     let mut exit = Exit::Done;
     match &verdict.ending {
+        Ending::Arrived(None) if trip.leave_paused => {
+            say(To::Out, &format!("{domu} is on {}, paused as asked (-p); to let it run, there: xl unpause {domu}", trip.to))
+        }
         Ending::Arrived(None) => say(To::Out, &format!("{domu} runs on {}.", trip.to)),
         Ending::Arrived(Some(note)) => say(To::Out, &format!("{domu} went to {}. {note}", trip.to)),
         Ending::Stayed(None) => say(To::Out, &format!("{domu} runs on {us}.")),

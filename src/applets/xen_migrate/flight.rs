@@ -53,6 +53,9 @@ pub fn fly(setting: Setting<'_>, here: &End, trip: &Trip, options: &Checked, wit
     Err(format!("{} migrate ended with {}: {why}\n  its words are in /run/xen-migrate/{domu}.log", here.toolstack, output.ended))
 }
 
+/// Each look at the replication is a process; DRBD itself takes up to ten seconds to notice a silent cut.
+const LOOK_EVERY: u32 = 5;
+
 /// What is told while the memory goes over, and when it is stopped.
 struct Story<'a> {
     setting: Setting<'a>,
@@ -62,6 +65,8 @@ struct Story<'a> {
     since: Duration,
     /// From here on it is safer to go on than to go back.
     past_return: bool,
+    /// Seconds so far, as the world counts them.
+    ticks: u32,
     /// Why it was stopped.
     stopped: Option<String>,
     host: HostName,
@@ -80,6 +85,7 @@ impl<'a> Story<'a> {
             tenths: 0,
             since,
             past_return: false,
+            ticks: 0,
             stopped: None,
             host: here.host.clone(),
             generation: here.generation,
@@ -103,7 +109,10 @@ impl<'a> Story<'a> {
         if self.stopped.is_none() {
             self.stopped = match sign {
                 _ if self.setting.world.stopping() => Some("stopped as asked".to_string()),
-                Sign::Tick => self.lost_replication(),
+                Sign::Tick => {
+                    self.ticks += 1;
+                    if self.ticks.is_multiple_of(LOOK_EVERY) { self.lost_replication() } else { None }
+                }
                 _ => None,
             };
             if let Some(why) = &self.stopped {
@@ -132,13 +141,10 @@ impl<'a> Story<'a> {
             let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64().max(0.001);
             let rate = bytes as f64 / seconds;
             let left = (self.memory.saturating_sub(bytes) as f64 / rate.max(1.0)).ceil();
-            let text = format!(
-                "  {}: {} % of {} MiB, {:.0} MiB/s, about {left:.0} s left",
-                self.domu,
-                tenths * 10,
-                self.memory >> 20,
-                rate / 1_048_576.0
-            );
+            let rate = rate / 1_048_576.0;
+            let rate = if rate < 9.95 { format!("{rate:.1}") } else { format!("{rate:.0}") };
+            let text =
+                format!("  {}: {} % of {} MiB, {rate} MiB/s, about {left:.0} s left", self.domu, tenths * 10, self.memory >> 20);
             self.setting.world.say(To::Err, &text);
         }
     }

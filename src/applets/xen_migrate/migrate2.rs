@@ -17,6 +17,7 @@ use crate::core::options;
 use crate::core::record::State;
 use crate::core::request::{self, BadRequest, Wish};
 use crate::core::step::Deed;
+use crate::core::table;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -166,8 +167,19 @@ fn send(setting: Setting<'_>, peer: &HostName, domu: &DomuName, words: &[String]
         r.state == State::Visiting && (r.host.same_host(peer) || r.home.as_ref().is_some_and(|h| h.same_host(peer)))
     });
     let listed = ground.table.table.entry(domu).is_some_and(|e| e.hosts.iter().any(|h| h.same_host(peer)));
+    if let Some(row) = row.filter(|r| r.state.in_flight() && r.host.same_host(peer)) {
+        return Err(format!(
+            "the journey of {domu} is not settled ({} {} since {}); on {peer}: xen-migrate recover {domu}",
+            row.state, row.host, row.since
+        ));
+    }
     if !came_from_it && !listed {
-        return Err(format!("{domu} did not come from {peer}, and the table here does not list it for {peer}"));
+        return Err(format!(
+            "{domu} did not come from {peer} as far as is recorded here, and the table here does not list it for {peer}; on {}, a row \
+             `{domu} {peer}` in {} allows it",
+            ground.host,
+            table::PATH
+        ));
     }
     let options = options::check_from_peer(ground.toolstack, words).map_err(|bad| bad.to_string())?;
     let ended = migrate::send(setting, domu, peer, &[], &options, &How::default());

@@ -73,10 +73,10 @@ fn as_the_sender(setting: Setting<'_>, mut drive: Drive<'_>, row: &Row) -> Ended
 fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &Row) -> Ended {
     let domu = &row.domu;
     drive.tell(&format!("{domu}: {} {} since {}", row.state, row.host, row.since));
-    if let Some(who) = &end.receiving {
+    let receiving = end.receiving.as_ref().map(|who| {
         let text = format!("{domu} is just being received: {who}\n  nothing was touched; try again when that has ended");
-        return Err(Stop::new(Exit::Refused, text));
-    }
+        Stop::new(Exit::Refused, text)
+    });
     if !ssh::has_key(setting.world, &drive.us) {
         return Err(blind(&drive.us, row, "there is no dedicated key here"));
     }
@@ -85,6 +85,9 @@ fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &
         Ok(far) => far,
         Err(error) => return sender_out_of_sight(setting, &drive, end, row, &error),
     };
+    if let Some(stop) = receiving.filter(|_| far.busy.is_some()) {
+        return Err(stop);
+    }
     if let Some(holder) = &far.busy {
         let text = format!("{} is at work on {domu}: {holder}\n  nothing was touched; try again when that has ended", row.host);
         return Err(Stop::new(Exit::Refused, text));
@@ -176,7 +179,21 @@ fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: 
         let text = format!("nothing of {domu} is here, and the sender cannot be asked: {error}\n  nothing was touched");
         return Err(Stop::new(Exit::Unreachable, text));
     }
-    Err(blind(&drive.us, row, &error.to_string()).with(&format!("here: {}", end.copies_in_words())))
+    let mut stop = blind(&drive.us, row, &error.to_string()).with(&format!("here: {}", end.copies_in_words()));
+    if let Some(who) = &end.receiving {
+        stop = stop.with(&format!("still receiving: {who}; where the sender is gone for good, end its xl migrate-receive first"));
+    }
+    // The disk here is as new as the sender's last write that was acknowledged; the memory in a copy that never ran may be older.
+    let ids: Vec<String> = end.copies.iter().map(|c| format!("{} destroy {}; ", end.toolstack, c.domain.id)).collect();
+    let names: Vec<&str> = end.replicas.iter().map(|r| r.replica.resource.as_str()).collect();
+    let config = end.config.as_ref().map_or("its config file", |c| c.path.as_str());
+    Err(stop.with(&format!(
+        "only if {} is dead and stays off: {}drbdadm adjust {}; {} create {config}",
+        row.host,
+        ids.concat(),
+        names.join(" "),
+        end.toolstack
+    )))
 }
 
 /// No flight on the record: leftovers of a migration by hand, or nothing at all.

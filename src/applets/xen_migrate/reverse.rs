@@ -5,7 +5,7 @@ use super::{Ended, Setting, migrate, recover};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, ssh};
 use crate::applets::exit::{Exit, Stop};
-use crate::core::facts::End;
+use crate::core::facts::{CopyName, End};
 use crate::core::migrate::Trip;
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
@@ -22,10 +22,11 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     migrate::tell_faults(setting, &ground);
     let us = ground.host.clone();
     let entry = ground.table.table.entry(domu);
-    let words = entry.map(|e| e.options.clone()).unwrap_or_default();
+    let mut words = entry.map(|e| e.options.clone()).unwrap_or_default();
     if let Err(bad) = options::check_from_peer(ground.toolstack, &words) {
-        let line = entry.map_or(0, |e| e.line);
-        return Err(Stop::new(Exit::Usage, format!("{}:{line}: {bad}; a peer cannot be asked for that", table::PATH)));
+        // The row is for the way there. What a peer cannot be asked for stays out of the way back.
+        world.say(To::Err, &format!("note: the options of the row stay out of the way back: {bad}"));
+        words.clear();
     }
 
     let mut drive = Drive::start(setting, &us, domu, &format!("xen-migrate reverse {domu}"))?;
@@ -71,7 +72,7 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
 fn at_home(setting: Setting<'_>, here: &End) -> Result<Option<Exit>, Stop> {
     let domu = &here.domu;
     match &here.row {
-        Some(row) if row.state.in_flight() || (!row.open.is_empty() && here.running().is_some()) => {
+        Some(row) if row.state.in_flight() || !row.open.is_empty() => {
             let text = format!("{domu}: {} {} since {}\n  try: xen-migrate recover {domu}", row.state, row.host, row.since);
             return Err(Stop::new(Exit::Refused, text));
         }
@@ -128,8 +129,14 @@ fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
         );
         return Stop::new(Exit::Refused, text);
     }
-    if !far.copies.is_empty() {
-        let text = format!("on {}: {}; only a running domU can be sent", far.host, far.copies_in_words());
+    if let Some(copy) = far.copies.first() {
+        let state = &copy.domain.state;
+        let next = if state.paused && state.shutdown.is_none() && copy.called == CopyName::Plain {
+            format!("on {}: {} unpause {domu}, then again", far.host, far.toolstack)
+        } else {
+            format!("on {}: xen-migrate recover {domu}", far.host)
+        };
+        let text = format!("on {}: {}; only a running domU can be sent\n  try: {next}", far.host, far.copies_in_words());
         return Stop::new(Exit::Refused, text);
     }
     let proven = !here.replicas.is_empty()

@@ -4,8 +4,8 @@
 
 use super::cli::Setup;
 use super::{Ended, Setting, ping};
-use crate::adapters::peer::Peer;
-use crate::adapters::{Call, To, here, ssh};
+use crate::adapters::peer::{Peer, PeerError};
+use crate::adapters::{Call, Input, To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::names::HostName;
 use std::path::Path;
@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// Where the executable is on the peer, as symlinks.sh and the package put it.
 const PROGRAM: &str = "/usr/local/bin/xen-migrate";
+
+/// How the script of [`install`] says that there was nothing to do. Neither a shell nor ssh uses this exit code.
+const ALREADY_THERE: i32 = 42;
 
 /// The verb.
 pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
@@ -30,7 +33,12 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
 
     if args.install {
         install(setting, &args.host, &line)?;
-    } else if Peer::new(world, &us, &args.host).ping().is_err() {
+    } else if let Err(error) = Peer::new(world, &us, &args.host).ping() {
+        // The advice of an ordinary failure is this very command.
+        let said = match &error {
+            PeerError::Unreachable { said, .. } => said.clone(),
+            other => other.to_string(),
+        };
         world.say(To::Out, &format!("On {}, this one line belongs into /root/.ssh/authorized_keys (mode 0600):\n", args.host));
         world.say(To::Out, &line);
         world.say(
@@ -42,6 +50,10 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
             &format!("Then xen-migrate must be on {} as {PROGRAM} (symlinks.sh), and its own key here:", args.host),
         );
         world.say(To::Out, &format!("  on {}: xen-migrate setup {us}\n", args.host));
+        return Err(Stop::new(
+            Exit::Unreachable,
+            format!("not yet: {said}\n  when the line is in place: xen-migrate ping {}", args.host),
+        ));
     } else {
         world.say(To::Out, &format!("The key is in place on {} already.", args.host));
     }
@@ -95,6 +107,24 @@ fn key(setting: Setting<'_>, us: &HostName, kind: &str) -> Result<String, Stop> 
             format!("{public_path} is not one public key\n  try: ssh-keygen -y -f {path} > {public_path}"),
         ));
     }
+    if ssh::has_passphrase(world, us) {
+        let text = format!(
+            "{path} has a passphrase, and nobody is there to type it\n  try: ssh-keygen -p -f {path}   (and leave it empty)"
+        );
+        return Err(Stop::new(Exit::Failed, text));
+    }
+    // What cannot be compared is not compared: ssh will tell.
+    let private = world.run(&Call::new("ssh-keygen", ["-y", "-P", "", "-f", &world.told(&path)]));
+    let derived = private.ok().filter(|output| output.ok()).map(|output| output.stdout).unwrap_or_default();
+    let mut derived = derived.split_whitespace();
+    if let (Some(kind), Some(blob)) = (derived.next(), derived.next())
+        && (kind, blob) != (words[0], words[1])
+    {
+        let text = format!(
+            "{public_path} is the public half of another key than {path}\n  try: ssh-keygen -y -f {path} > {public_path}"
+        );
+        return Err(Stop::new(Exit::Failed, text));
+    }
     Ok(text)
 }
 
@@ -120,26 +150,41 @@ fn our_address(setting: Setting<'_>, peer: &HostName) -> Result<String, Stop> {
     }
 }
 
-/// Puts the line on the peer with root's own ssh, which may ask for a password. Nothing there is replaced: the line is added, once.
+/// Puts the line on the peer with root's own ssh. Nothing there is replaced: the line is added, once.
+///
+/// ssh gets our own streams and stays in our process group: it asks the person for a password, a passphrase or about a host key at the
+/// terminal, and a program in a group of its own is stopped when it does (termios(3), SIGTTOU). So its exit code is the answer.
 fn install(setting: Setting<'_>, peer: &HostName, line: &str) -> Result<(), Stop> {
     let world = setting.world;
-    // The script is fixed; the line goes over standard input and is never a word of a shell.
-    const SCRIPT: &str = "umask 077; mkdir -p /root/.ssh && cd /root/.ssh && touch authorized_keys && read -r line && \
-        if grep -qxF -e \"$line\" authorized_keys; then echo there; else \
-        { [ ! -s authorized_keys ] || [ -z \"$(tail -c1 authorized_keys)\" ] || echo; printf '%s\\n' \"$line\"; } >> authorized_keys && echo added; fi";
-    let words = ["-T", "-x", "-a", "-l", "root", "-o", "ConnectTimeout=10", "--", peer.as_str(), SCRIPT];
-    let call = Call::new("ssh", words).within(Duration::from_secs(120)).reading(format!("{line}\n"));
+    if line.contains('\'') {
+        let text =
+            format!("the key's comment has a quote in it\n  try: xen-migrate setup {peer}   and put the line there by hand");
+        return Err(Stop::new(Exit::Failed, text));
+    }
+    // Root's home as the peer has it. The line is one word in single quotes.
+    let script = format!(
+        "umask 077; line='{line}'; mkdir -p \"$HOME/.ssh\" && cd \"$HOME/.ssh\" && touch authorized_keys || exit 1; \
+         if grep -qxF -e \"$line\" authorized_keys; then exit {ALREADY_THERE}; fi; \
+         {{ [ ! -s authorized_keys ] || [ -z \"$(tail -c1 authorized_keys)\" ] || echo; printf '%s\\n' \"$line\"; }} >> authorized_keys"
+    );
+    // -n: what stands on our standard input belongs to whoever called us.
+    let words = ["-n", "-T", "-x", "-a", "-l", "root", "-o", "ConnectTimeout=10", "--", peer.as_str(), &script];
+    let mut call = Call::new("ssh", words).within(Duration::from_secs(300));
+    call.stdin = Input::Inherited;
     let output = world.run(&call).map_err(|e| Stop::new(Exit::Unreachable, e.to_string()))?;
-    match (output.ok(), output.stdout.lines().last().map(str::trim)) {
-        (true, Some("added")) => world.say(To::Out, &format!("The line was added to /root/.ssh/authorized_keys on {peer}.")),
-        (true, Some("there")) => world.say(To::Out, &format!("The line is in /root/.ssh/authorized_keys on {peer} already.")),
-        _ => {
-            let said = output.stderr.trim();
-            let text = format!(
-                "root's own ssh to {peer} did not work ({}): {said}\n  try: xen-migrate setup {peer}   and put the line there by hand",
-                output.ended
-            );
-            return Err(Stop::new(Exit::Unreachable, text));
+    match output.code() {
+        Some(0) => world.say(To::Out, &format!("The line was added to /root/.ssh/authorized_keys on {peer}.")),
+        Some(ALREADY_THERE) => {
+            world.say(To::Out, &format!("The line is in /root/.ssh/authorized_keys on {peer} already."));
+        }
+        code => {
+            let (exit, what) = match code {
+                Some(255) | None => (Exit::Unreachable, format!("root's own ssh to {peer} did not work")),
+                Some(_) => (Exit::Failed, format!("on {peer} the line could not be written to /root/.ssh/authorized_keys")),
+            };
+            let text =
+                format!("{what} ({}, see above)\n  try: xen-migrate setup {peer}   and put the line there by hand", output.ended);
+            return Err(Stop::new(exit, text));
         }
     }
     Ok(())

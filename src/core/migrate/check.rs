@@ -74,7 +74,7 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
             found.about_that_end(here, there, trip);
             found.about_what_it_needs(here, there);
         }
-        None => found.about_flying_blind(here),
+        None => found.about_flying_blind(here, trip),
     }
     found.list.retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
     found.list
@@ -361,11 +361,11 @@ impl Objections {
         }
     }
 
-    fn about_flying_blind(&mut self, here: &End) {
+    fn about_flying_blind(&mut self, here: &End, trip: &Trip) {
         for disk in here.disks.iter().filter(|d| d.promoter == Promoter::Nobody) {
             let Some(resource) = &disk.resource else { continue };
             let seen = format!("disk {} is phy:, and nobody makes {resource} Primary on the other end", disk.vdev);
-            let advice = "xen-migrate setup HOST, which lets us do it; or drbd: disks, which promote themselves".to_string();
+            let advice = format!("xen-migrate setup {}, which lets us do it; or drbd: disks, which promote themselves", trip.to);
             self.add(Check::Drbd, seen, "the dedicated key", advice);
         }
     }

@@ -11,9 +11,10 @@
 //! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
 
 use super::Trip;
-use super::tidy::{leave_unwell, tidy_after_arrival, tidy_after_staying};
+use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
 use crate::core::drbd::Role;
-use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
+use crate::core::facts::{CopyName, CopySeen, End, Promoter, ReplicaSeen};
+use crate::core::names::ResourceName;
 use crate::core::step::{Deed, Step};
 use crate::core::xen::Toolstack;
 
@@ -90,9 +91,7 @@ pub fn settle(here: &End, there: Far<'_>, trip: &Trip, reported: bool) -> Settle
             commands: vec![],
         },
         Verdict::Moving(what) => Settlement { ending: Ending::Moving(what), steps: vec![], pending: vec![], commands: vec![] },
-        Verdict::Nowhere(what, commands) => {
-            Settlement { ending: Ending::Nowhere(what), steps: vec![], pending: vec![], commands }
-        }
+        Verdict::Nowhere(what, commands) => shut_while_it_runs_nowhere(here, there, trip, what, commands),
         Verdict::Undecided(what, commands) => {
             Settlement { ending: Ending::Undecided(what), steps: vec![], pending: vec![], commands }
         }
@@ -206,7 +205,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         // It executes there.
         (None, sent, Some((_, Is::Executing)), _) => match sent {
             Some((_, Is::Executing)) => undecided(look()),
-            _ => arrived(there),
+            _ => arrived(here, there),
         },
         (Some(_), _, Some((_, Is::Executing)), _) => undecided(look()),
 
@@ -233,7 +232,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
             Step::there(Deed::Adopt { id: copy.domain.id }, "it is whole, has never run, and ours is suspended for good"),
         ),
         // It has its name already, so it was given permission, and was not unpaused.
-        (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(there),
+        (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(here, there),
         (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) => {
             Verdict::First(Step::there(Deed::Unpause { id: copy.domain.id }, "it was given its name, and no other copy can run"))
         }
@@ -279,7 +278,10 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
                 copy.domain.name,
                 copy.domain.state.in_words()
             );
-            let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id)];
+            let mut commands = vec![
+                format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id),
+                format!("xen-migrate recover {domu}   (with no copy left it shuts the window and connects DRBD), and then"),
+            ];
             commands.extend(start_anew(here));
             Verdict::Nowhere(what, commands)
         }
@@ -292,7 +294,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
 }
 
 /// It executes there (or waits there paused, as was asked): is it well?
-fn arrived(there: &End) -> Verdict {
+fn arrived(here: &End, there: &End) -> Verdict {
     let mut doubts = Vec::new();
     // An HVM guest without PV drivers never connects its disks this way: then only the roles speak.
     let copy = there.copy(CopyName::Plain).filter(|c| c.kind.as_deref() != Some("hvm"));
@@ -308,6 +310,19 @@ fn arrived(there: &End) -> Verdict {
     }
     for r in there.replicas.iter().filter(|r| r.replica.role != Role::Primary) {
         doubts.push(format!("{} is {} on {}", r.replica.resource, r.replica.role, there.host));
+    }
+    // A hotplug script promotes after the sender's copy has stopped, and then both kernels decide. A target that was Primary before that
+    // takes the domU whatever became of the link meanwhile: what was written here alone is missing there.
+    let early = |name: &ResourceName| {
+        here.toolstack == Toolstack::Xm
+            || there.disks.iter().any(|d| d.resource.as_ref() == Some(name) && d.promoter != Promoter::Script)
+    };
+    for r in here.replicas.iter().filter(|r| !r.replica.is_connected() && early(&r.replica.resource)) {
+        let name = &r.replica.resource;
+        doubts.push(format!(
+            "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
+            there.host, here.host
+        ));
     }
     if doubts.is_empty() { Verdict::Arrived(None) } else { Verdict::Unwell(doubts.join("; ")) }
 }

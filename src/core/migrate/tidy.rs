@@ -3,10 +3,11 @@
 use super::Trip;
 use super::settle::{Ending, Far, Settlement};
 use crate::core::drbd::{Connection, Generation, Role};
-use crate::core::facts::{CopyName, End, ReplicaSeen};
+use crate::core::facts::{CopyName, End, Promoter, ReplicaSeen};
 use crate::core::names::ResourceName;
 use crate::core::record::{Row, State};
 use crate::core::step::{Deed, Step};
+use crate::core::xen::Toolstack;
 
 /// It is there and not well: the record says so, and nothing else is touched.
 pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String) -> Settlement {
@@ -20,6 +21,31 @@ pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: Strin
         format!("xen-migrate recover {}", here.domu),
     ];
     Settlement { ending: Ending::Unwell(doubt), steps: tidy.steps, pending: vec![], commands }
+}
+
+/// It executes nowhere, and a person is told how to start it. Before that the window is shut, where no copy stands in the way: two
+/// people could start it on two Dom0s. The record keeps the flight until it runs again.
+pub(super) fn shut_while_it_runs_nowhere(
+    here: &End,
+    there: Far<'_>,
+    trip: &Trip,
+    what: String,
+    commands: Vec<String>,
+) -> Settlement {
+    let mut tidy = Tidy::new(here, there, trip);
+    let empty = |end: &End| end.copies.iter().all(|c| c.domain.state.dying);
+    if let Some(far) = tidy.there().filter(|far| empty(far) && empty(here)) {
+        for seen in far.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
+            tidy.steps.push(Step::there(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it there"));
+        }
+        for seen in here.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
+            tidy.steps.push(Step::here(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it here"));
+        }
+        tidy.close(None);
+    }
+    let mut all = commands;
+    all.extend(tidy.commands);
+    Settlement { ending: Ending::Nowhere(what), steps: tidy.steps, pending: tidy.pending, commands: all }
 }
 
 /// It runs there: our leftovers go, the roles and the options follow, both records say so.
@@ -90,7 +116,9 @@ impl<'a> Tidy<'a> {
     /// the record even where this end is in order: the other may not be.
     fn note(&mut self, truth: Option<Row>) {
         let mut open = changed(self.here);
-        let unsettled = |name: &&ResourceName| matches!(self.far, Far::Hidden(_)) || !self.is_connected(name);
+        // A split brain is DRBD's affair and a person's: it is said, and the record need not wait for its end.
+        let split = |name: &ResourceName| self.trip.reconnected.contains(name) && self.is_alone(name);
+        let unsettled = |name: &&ResourceName| matches!(self.far, Far::Hidden(_)) || !(self.is_connected(name) || split(name));
         open.extend(self.trip.opened.iter().filter(|r| !open.contains(r)).filter(unsettled).cloned().collect::<Vec<_>>());
         let hidden = matches!(self.far, Far::Hidden(_)) && self.here.row.is_some();
         let here_row = || self.trip.row(&self.here.domu, State::Here, &self.trip.to);
@@ -191,7 +219,20 @@ impl<'a> Tidy<'a> {
     }
 
     fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&crate::core::names::HostName>) {
-        let runs = data.unwrap_or(&self.here.host);
+        // Whose data counts is certain only where the target became Primary after the domU had stopped here.
+        let disks = || self.here.disks.iter().chain(&there.disks).filter(|d| d.resource.as_ref() == Some(name));
+        let by_script = disks().next().is_some() && disks().all(|d| d.promoter == Promoter::Script);
+        let Some(runs) = data.filter(|_| by_script && self.here.toolstack == Toolstack::Xl) else {
+            self.pending.push(format!(
+                "{name} is a split brain: the link was lost while both ends were Primary, and each may have something that the other lacks. \
+                 Look at both before you decide whose data is given up"
+            ));
+            self.commands.extend([
+                format!("on the host whose data is given up: drbdadm secondary {name}; drbdadm connect --discard-my-data {name}"),
+                format!("on the other: drbdadm connect {name}"),
+            ]);
+            return;
+        };
         let other = if *runs == self.here.host { &there.host } else { &self.here.host };
         self.pending.push(format!(
             "{name} is a split brain: the link was lost while both ends were Primary. {runs} runs the domU and has what it wrote; the \

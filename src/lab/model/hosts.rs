@@ -4,6 +4,7 @@ use super::{Domain, Fleet, Millis, Pid};
 use crate::core::drbd::Generation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// A version of something, `4.17`.
@@ -108,6 +109,8 @@ pub struct Process {
     pub hung: bool,
     /// It was asked to stop (SIGTERM).
     pub stopping: bool,
+    /// That was SIGINT.
+    pub interrupted: bool,
     /// It is asked to stop when the clock gets there.
     pub stop_at: Option<Millis>,
     /// What it reads.
@@ -195,6 +198,7 @@ impl Fleet {
             alive: true,
             hung: false,
             stopping: false,
+            interrupted: false,
             stop_at: None,
             stdin,
             client,
@@ -329,7 +333,9 @@ impl Files {
                 if let Some(folder) = path.parent() {
                     std::fs::create_dir_all(folder)?;
                 }
-                std::fs::write(path, text)
+                let new = !path.exists();
+                std::fs::write(&path, text)?;
+                if new { std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)) } else { Ok(()) }
             }
         }
     }

@@ -109,6 +109,19 @@ pub struct Migration {
     pub ended: Option<Millis>,
     /// The sender's seconds until a silent transport gives up (ssh's `ServerAliveInterval`), if ever.
     pub patience: Option<Millis>,
+    /// How the target's half ended.
+    pub target_end: Option<TargetEnd>,
+}
+
+/// How the target's half of a migration ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetEnd {
+    /// With this exit code.
+    Exit(i32),
+    /// It was killed.
+    Killed,
+    /// It waits for ever for a sender that is not heard any more.
+    Hangs,
 }
 
 /// The stages of `xl migrate`, each a moment at which something can happen (facts 2.7).
@@ -219,6 +232,7 @@ impl Migration {
             verdict: None,
             ended: None,
             patience: None,
+            target_end: None,
         }
     }
 

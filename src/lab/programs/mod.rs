@@ -9,11 +9,11 @@ mod drbdadm_conf;
 mod drbdadm_deeds;
 mod drbdsetup;
 mod small;
-mod ssh;
+pub(crate) mod ssh;
 mod xl;
 mod xl_create;
 mod xl_migrate;
-mod xl_receive;
+pub(crate) mod xl_receive;
 mod xm;
 mod xm_migrate;
 

@@ -101,7 +101,7 @@ fn keygen(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
         let files = &mut f.host_mut(ctx.host).files;
         let _ = files.write(
             path,
-            format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{blob}\n-----END OPENSSH PRIVATE KEY-----\n").as_bytes(),
+            format!("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAA{blob}\n-----END OPENSSH PRIVATE KEY-----\n").as_bytes(),
             0o600,
         );
         let _ = files.write(&format!("{path}.pub"), format!("{} {blob} {comment}\n", key_type(kind)).as_bytes(), 0o644);

@@ -5,7 +5,7 @@
 
 use super::{Ctx, Printed, sh_split};
 use crate::applets::Surroundings;
-use crate::lab::model::{Millis, Stdin};
+use crate::lab::model::{Fleet, Millis, Stdin};
 use crate::lab::world::LabWorld;
 
 /// How long TCP tries to send before it gives a silent peer up (`tcp_retries2`).
@@ -22,25 +22,46 @@ struct Asked {
 
 /// Runs `ssh`.
 pub fn run(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
-    let asked = match parse(args) {
-        Ok(asked) => asked,
-        Err(text) => return Printed::fail(255, text),
+    let inside = match knock(ctx, args) {
+        Ok(inside) => inside,
+        Err(printed) => return printed,
     };
+    let printed = as_process(ctx, &inside.there, &inside.argv, Some(inside.around.clone()));
+    hear_out(ctx, &inside, printed)
+}
+
+/// A connection that was let in.
+pub(crate) struct Inside {
+    /// The host.
+    pub there: String,
+    /// What runs there.
+    pub argv: Vec<String>,
+    /// What sshd tells it.
+    pub around: Surroundings,
+    warning: String,
+    patience: Millis,
+    quiet: bool,
+    boots: u32,
+}
+
+/// Knocks at the other host's door: everything up to the start of the command there.
+pub(crate) fn knock(ctx: &Ctx<'_>, args: &[&str]) -> Result<Inside, Printed> {
+    let asked = parse(args).map_err(|text| Printed::fail(255, text))?;
     let quiet = asked.option("LogLevel").is_some_and(|l| matches!(l, "ERROR" | "QUIET" | "FATAL"));
     let word = asked.host.rsplit('@').next().unwrap_or(&asked.host).to_string();
     if word.starts_with('-') {
-        return Printed::fail(255, "hostname contains invalid characters\n");
+        return Err(Printed::fail(255, "hostname contains invalid characters\n"));
     }
     let Some(there) = ctx.lab.with(|f| f.resolve(&word)) else {
-        return Printed::fail(255, format!("ssh: Could not resolve hostname {word}: Name or service not known\n"));
+        return Err(Printed::fail(255, format!("ssh: Could not resolve hostname {word}: Name or service not known\n")));
     };
     if !ctx.lab.with(|f| f.ssh_path(ctx.host, &there)) {
         let limit = asked.seconds("ConnectTimeout").unwrap_or(17_000);
         ctx.lab.pass(limit.min(3000));
-        return Printed::fail(255, format!("ssh: connect to host {word} port 22: No route to host\n"));
+        return Err(Printed::fail(255, format!("ssh: connect to host {word} port 22: No route to host\n")));
     }
     if !ctx.lab.with(|f| f.host(&there).sshd) {
-        return Printed::fail(255, format!("ssh: connect to host {word} port 22: Connection refused\n"));
+        return Err(Printed::fail(255, format!("ssh: connect to host {word} port 22: Connection refused\n")));
     }
     ctx.lab.pass(200);
     let mut warning = String::new();
@@ -69,37 +90,53 @@ pub fn run(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
         // The ordinary key of root, where it may.
         None if ctx.lab.with(|f| f.host(&there).root_ssh) && !(only && asked.key.is_some()) => argv = sh_split(&asked.command),
         None => {
-            return Printed::fail(255, format!("{warning}root@{word}: Permission denied (publickey).\n"));
+            return Err(Printed::fail(255, format!("{warning}root@{word}: Permission denied (publickey).\n")));
         }
     }
     if argv.is_empty() {
-        return Printed::fail(255, "Pseudo-terminal will not be allocated because stdin is not a terminal.\n");
+        return Err(Printed::fail(255, "Pseudo-terminal will not be allocated because stdin is not a terminal.\n"));
     }
     let boots = ctx.lab.with(|f| f.host(&there).boots);
-    let mut printed = as_process(ctx, &there, &argv, Some(around));
-    let same = |f: &mut crate::lab::model::Fleet| f.ssh_path(ctx.host, &there) && f.host(&there).boots == boots;
-    if !ctx.lab.with(same) {
+    Ok(Inside { there, argv, around, warning, patience: asked.patience(), quiet, boots })
+}
+
+impl Inside {
+    /// The connection still stands.
+    pub(crate) fn stands(&self, fleet: &Fleet, host: &str) -> bool {
+        fleet.ssh_path(host, &self.there) && fleet.host(&self.there).boots == self.boots
+    }
+}
+
+/// The command there has ended: what arrives of its answer.
+pub(crate) fn hear_out(ctx: &Ctx<'_>, inside: &Inside, mut printed: Printed) -> Printed {
+    let stands = || ctx.lab.with(|f| inside.stands(f, ctx.host));
+    let mut own = String::new();
+    if !stands() {
         // The answer is lost. Without keep-alives the client would wait very long.
-        let until = ctx.lab.clock() + asked.patience();
+        let until = ctx.lab.clock() + inside.patience;
         let settled = ctx.stream.is_some_and(|id| ctx.lab.with(|f| f.migrations[id].verdict.is_some()));
-        while !settled && ctx.lab.clock() < until && !ctx.watch.is_some_and(|w| w.is_stopped()) && !ctx.lab.with(same) {
+        while !settled && ctx.lab.clock() < until && !ctx.watch.is_some_and(|w| w.is_stopped()) && !stands() {
             ctx.lab.pass(1000);
             if let Some(watch) = ctx.watch {
                 watch.tick();
             }
         }
-        if settled || !ctx.lab.with(same) {
+        if settled || !stands() {
             printed.code = 255;
             printed.signal = None;
-            if !quiet {
-                printed.err += &format!("Timeout, server {word} not responding.\n");
+            if !inside.quiet {
+                own = format!("Timeout, server {} not responding.\n", inside.there);
             }
         }
     }
     if printed.signal.take().is_some() {
         printed.code = 255;
     }
-    printed.err = warning + &printed.err;
+    // Whoever watches reads what the command said there as it came; ssh's own words are new.
+    if let Some(watch) = ctx.watch.filter(|_| ctx.stream.is_none()) {
+        inside.warning.lines().chain(own.lines()).for_each(|line| watch.line(line));
+    }
+    printed.err = inside.warning.clone() + &printed.err + &own;
     printed
 }
 
@@ -109,7 +146,8 @@ pub fn as_process(ctx: &Ctx<'_>, there: &str, argv: &[String], around: Option<Su
     let stdin = ctx.stream.map_or(Stdin::Closed, Stdin::Migration);
     let pid = ctx.lab.with(|f| f.start_process(there, &argv.join(" "), stdin, client));
     let upstream = if ctx.stream.is_some() { ctx.watch } else { None };
-    let world = LabWorld::new(ctx.lab, there, pid).on_stream(ctx.stream, upstream);
+    let reader = if ctx.stream.is_none() { ctx.watch } else { None };
+    let world = LabWorld::new(ctx.lab, there, pid).on_stream(ctx.stream, upstream).read_by(reader);
     let ended = ctx.lab.boundary(pid, || ctx.lab.exec(&world, argv, &around.unwrap_or_default()));
     let (out, err) = world.taken();
     let hung = ctx.lab.with(|f| f.host(there).process(pid).is_some_and(|p| p.hung));

@@ -68,9 +68,14 @@ pub fn migrate(ctx: &Ctx<'_>, version: Version, args: &[&str]) -> Printed {
     lab.open_lines(id, ctx.host, ctx.log);
     let sender = Sender { ctx, id, version };
     sender.stage(Stage::Connect);
-    let argv: Vec<String> = sh_split(&command).into_iter().skip(1).collect();
-    let through = super::run(&Ctx { stream: Some(id), ..*ctx }, &argv)
-        .unwrap_or_else(|| Printed::fail(127, format!("sh: 1: exec: {}: not found\n", argv.first().map_or("", |w| w.as_str()))));
+    let through = match lab.outside() {
+        Some(outside) => outside.transport(lab, id, &command),
+        None => {
+            let argv: Vec<String> = sh_split(&command).into_iter().skip(1).collect();
+            let missing = || Printed::fail(127, format!("sh: 1: exec: {}: not found\n", argv.first().map_or("", |w| w.as_str())));
+            super::run(&Ctx { stream: Some(id), ..*ctx }, &argv).unwrap_or_else(missing)
+        }
+    };
     let ended = sender.conclude(&through, &command);
     lab.with(|f| {
         let clock = f.clock;

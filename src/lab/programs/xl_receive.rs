@@ -4,7 +4,7 @@
 //! who is still there, and whether they hear each other.
 
 use super::{Ctx, Printed, Watching, xl_create};
-use crate::lab::model::xen::{Migration, NotMade, Verdict};
+use crate::lab::model::xen::{Migration, NotMade, TargetEnd as End, Verdict};
 use crate::lab::model::{Life, Pid, Quirk};
 use crate::lab::{Killed, Lab, Stage};
 use std::panic::resume_unwind;
@@ -26,43 +26,38 @@ enum Break {
     Silent,
 }
 
-/// How the target's half ends.
-enum End {
-    /// With this exit code.
-    Exit(i32),
-    /// It waits for ever for a sender that is not heard any more.
-    Hangs,
+/// What it says first on standard output (`xl_migrate.c`, `migrate_receiver_banner`).
+pub(crate) const BANNER: &str = "xl migration receiver ready, send binary domain data.\n";
+
+/// It takes these arguments, with or without the words before them.
+pub(crate) fn understands(args: &[&str]) -> bool {
+    let own = args.iter().position(|a| *a == "migrate-receive").map_or(args, |at| &args[at + 1..]);
+    own.iter().all(|a| ["-e", "-d", "-p", "-F", "--debug"].contains(a))
+}
+
+/// What becomes of it when no domain comes.
+pub(crate) fn without_a_sender() -> Printed {
+    Printed {
+        code: 3,
+        out: BANNER.to_string(),
+        err: "migration target: Ready to receive domain.\nlibxl: error: libxl_utils.c:505:libxl_read_exactly: file/stream truncated reading header from migration stream\n".to_string(),
+        signal: None,
+    }
 }
 
 /// Runs `xl migrate-receive`.
 pub fn receive(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
-    if args.iter().any(|a| !matches!(*a, "-e" | "-d" | "-p" | "-F" | "--debug")) {
+    if !understands(args) {
         return Printed::fail(2, "'xl migrate-receive' does not take any arguments.\n");
     }
-    let banner = "xl migration receiver ready, send binary domain data.\n";
-    let Some(id) = ctx.stream else {
-        return Printed {
-            code: 3,
-            out: banner.to_string(),
-            err: "migration target: Ready to receive domain.\nlibxl: error: libxl_utils.c:505:libxl_read_exactly: file/stream truncated reading header from migration stream\n".to_string(),
-            signal: None,
-        };
-    };
-    let (watcher, from, guest) = ctx.lab.with(|f| {
-        let m = &mut f.migrations[id];
-        m.to = Some(ctx.host.to_string());
-        m.receiver = Some(ctx.caller);
-        (m.watcher, m.from.clone(), m.guest.clone())
-    });
-    let both = Both { lab: ctx.lab, id, from, to: ctx.host.to_string(), guest, watcher, sender_watch: ctx.upstream };
-    let end = both.play();
+    let Some(id) = ctx.stream else { return without_a_sender() };
+    join(ctx.lab, id, ctx.host, ctx.caller);
+    let end = play(ctx.lab, id, ctx.upstream);
     // A receiver whose host has lost its power is gone like everything else there.
     ctx.lab.survive(ctx.host, ctx.caller);
     match end {
-        End::Exit(code) => {
-            let killed = both.state().target_gone;
-            Printed { code, signal: killed.then_some(9), ..Printed::default() }
-        }
+        End::Exit(code) => Printed { code, ..Printed::default() },
+        End::Killed => Printed { code: 137, signal: Some(9), ..Printed::default() },
         End::Hangs => {
             ctx.lab.with(|f| {
                 f.log(format!("{}[{}] waits for a sender that is gone", ctx.host, ctx.caller));
@@ -73,6 +68,48 @@ pub fn receive(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
             resume_unwind(Box::new(Killed(ctx.caller)))
         }
     }
+}
+
+/// A receiver answers the sender of this migration.
+pub(crate) fn join(lab: &Lab, id: usize, host: &str, receiver: Pid) {
+    lab.with(|f| {
+        let m = &mut f.migrations[id];
+        m.to = Some(host.to_string());
+        m.receiver = Some(receiver);
+    });
+}
+
+/// Plays both ends of a migration whose receiver has joined it, and says how the receiver ends.
+pub(crate) fn play(lab: &Lab, id: usize, sender_watch: Option<&dyn Watching>) -> End {
+    let end = match Both::of(lab, id, sender_watch) {
+        Some(both) => match both.play() {
+            End::Exit(_) if both.state().target_gone => End::Killed,
+            end => end,
+        },
+        None => End::Exit(1),
+    };
+    lab.with(|f| f.migrations[id].target_end = Some(end));
+    end
+}
+
+/// What the receiver does when its sender was killed and nobody plays both ends any more.
+pub(crate) fn go_on_alone(lab: &Lab, id: usize) -> End {
+    let Some(both) = Both::of(lab, id, None) else { return End::Exit(1) };
+    both.change(|m| m.sender_gone = true);
+    let end = match both.state().stage {
+        Stage::Ready | Stage::Renamed => both.before_go(Break::SenderKilled),
+        stage if stage < Stage::Ready => both.before_ready(Break::SenderKilled, ""),
+        _ => {
+            both.finish_alone();
+            End::Exit(0)
+        }
+    };
+    lab.with(|f| {
+        let clock = f.clock;
+        f.migrations[id].target_end = Some(end);
+        f.migrations[id].ended = Some(clock);
+    });
+    end
 }
 
 /// Both ends of one migration.
@@ -87,7 +124,12 @@ struct Both<'a> {
     sender_watch: Option<&'a dyn Watching>,
 }
 
-impl Both<'_> {
+impl<'a> Both<'a> {
+    fn of(lab: &'a Lab, id: usize, sender_watch: Option<&'a dyn Watching>) -> Option<Both<'a>> {
+        let m = lab.with(|f| f.migrations[id].clone());
+        Some(Both { lab, id, from: m.from, to: m.to?, guest: m.guest, watcher: m.watcher, sender_watch })
+    }
+
     fn state(&self) -> Migration {
         self.lab.with(|f| f.migrations[self.id].clone())
     }
