@@ -6,7 +6,7 @@ mid_transfer a
 quietly b '(ip link set eth1 down; sleep 30; ip link set eth1 up) </dev/null >/dev/null 2>&1 &'
 tool_ends
 [ "$rc" = 1 ] || [ "$rc" = 5 ] || fail "exit $rc instead of 1 or 5"
-until_on a 'grep -q "^ 0: cs:Connected" /proc/drbd' || on a 'xen-migrate recover'
+until_on b 'ip -br link show eth1 | grep -q " UP "' || fail "the link does not come back"
 on a 'xen-migrate recover'
 gives 0
 on b 'xen-migrate recover'
