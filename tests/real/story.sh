@@ -54,6 +54,13 @@ tool_ends() {
 	printf '    [exit %d]\n' "$rc"
 }
 
+# The transport that loses a word did lose it. Leaves $rc and $out as they are.
+pump_has_cut() { # a|b
+	local rc out
+	quietly "$1" 'cat /run/pump.cut'
+	[ -n "$out" ] || fail "the transport was never cut, so nothing was shown"
+}
+
 # Waits in the Dom0 until a condition holds; false when it does not within $REAL_PATIENCE.
 until_on() { # a|b condition
 	dom0 "$1" "for _ in \$(seq $REAL_PATIENCE); do if $2; then exit 0; fi; sleep 1; done; exit 1" </dev/null

@@ -2,8 +2,9 @@
 # shellcheck shell=bash disable=SC2154
 new_domu a
 quietly a 'mkdir -p /root/pump.d; cp /root/pump /root/pump.d/ssh; echo answer-lost >/run/pump'
-tool_starts a 'xen-migrate --path /root/pump.d migrate web'
+tool_starts a 'PATH=/root/pump.d:$PATH xen-migrate migrate web'
 tool_ends
+pump_has_cut a
 if [ "$rc" = 5 ]; then
 	on a 'xen-migrate recover'
 fi
