@@ -87,9 +87,8 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             let both = seen.replica.role == Role::Primary && seen.replica.peer_is_primary();
             if both { Err(format!("{resource} is Primary on both ends: {}", seen.in_words())) } else { Ok(()) }
         }
-        // Harmless with any row, or none: whether the two ends belong together is DRBD's to find out.
         Deed::Connect(resource) => match here.replica(resource) {
-            Some(_) => Ok(()),
+            Some(_) => expected().map(|_| ()),
             None => Err(format!("drbd.conf here does not know {resource}")),
         },
         Deed::EndReceiving => expected().map(|_| ()),
@@ -153,6 +152,7 @@ mod tests {
             for deed in [
                 Deed::Open(r0()),
                 Deed::Close(r0()),
+                Deed::Connect(r0()),
                 Deed::EndReceiving,
                 Deed::Promote(r0()),
                 Deed::Demote(r0()),

@@ -1,0 +1,94 @@
+# shellcheck shell=bash
+# The pair: from nothing to two Dom0s with the program on them, and back to rest before each story.
+
+# Boots what is off and puts everything on it. Ends with 77 where the program does not run on Debian 12.
+start_pair() { # [--fresh]
+	local host
+	if [ -n "$1" ]; then "$here/down" 9>&-; fi
+	"$here/up" ${1:+"$1"} 9>&- || return 1
+	for host in a b; do install_program "$host" || return $?; done
+	for host in a b; do make_key "$host" || return 1; done
+	drbd_up || return 1
+	for host in a b; do watch_beats "$host"; done
+}
+
+install_program() { # a|b
+	dom0 "$1" 'mkdir -p /root/checkout/target/release && cat >/root/checkout/target/release/xen-drbd && chmod 755 /root/checkout/target/release/xen-drbd' <"$binary" || return 1
+	dom0 "$1" 'cat >/root/checkout/symlinks.sh' <"$top/symlinks.sh" || return 1
+	on "$1" 'sh /root/checkout/symlinks.sh'
+	[ "$rc" = 0 ] || return 1
+	on "$1" 'xen-migrate --version'
+	if [ "$rc" != 0 ]; then
+		complain "cannot run: the program does not start on Debian 12 (${out##*$'\n'}); XEN_DRBD_BINARY=FILE names one that was built for it"
+		return 77
+	fi
+}
+
+# The operator carries the line over by hand, as the program says: between the Dom0s there is no other ssh.
+make_key() { # a|b
+	local line
+	on "$1" "xen-migrate setup dom0-$(other "$1")"
+	[ "$rc" != 0 ] || return 0
+	line=$(grep '^from="' <<<"$out")
+	[ -n "$line" ] || { say "setup shows no line for authorized_keys"; return 1; }
+	dom0 "$(other "$1")" 'cat >>/root/.ssh/authorized_keys' <<<"$line"
+}
+
+# r0 Connected, Secondary/Secondary and UpToDate on both. Its meta data is made at first.
+drbd_up() {
+	local host pids=()
+	for host in a b; do
+		dom0 "$host" 'drbdadm role r0 2>/dev/null | grep -qv Unconfigured && exit 0
+			drbdadm dstate r0 >/dev/null 2>&1 || drbdadm create-md --force r0 >/dev/null 2>&1
+			drbdadm up r0' </dev/null &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	until_on a 'drbdadm cstate r0 | grep -qE "^(Connected|Sync)"' || return 1
+	# Never written on either: they are declared equal instead of being copied.
+	on a 'if [ "$(drbdadm dstate r0)" = Inconsistent/Inconsistent ]; then drbdadm new-current-uuid --clear-bitmap r0; fi'
+	until_on a '[ "$(drbdadm cstate r0) $(drbdadm dstate r0)" = "Connected UpToDate/UpToDate" ]' || return 1
+}
+
+watch_beats() { # a|b
+	dom0 "$1" 'pkill -x watch; pkill -x tail; rm -f /root/beats /root/roles; : >/root/beats; : >/root/roles
+		setsid /root/watch </dev/null >/dev/null 2>&1 &' </dev/null
+}
+
+# Before each story: whatever the last one left is gone. A Dom0 that cannot be brought to rest is booted anew, from nothing.
+at_rest() {
+	born=
+	if rest; then return 0; fi
+	say "the pair does not come to rest; it is made anew"
+	start_pair --fresh && rest
+}
+
+rest() {
+	local host
+	for host in a b; do
+		alive "$host" || "$here/up" "$host" 9>&- || return 1
+	done
+	for host in a b; do
+		quietly "$host" 'pkill -9 -x xen-migrate; pkill -9 -x migrate2; pkill -9 -x xen-drbd; pkill -9 -f "^/usr/lib/xen-[0-9.]*/bin/xl .*migrate "
+			ip link set eth1 up; rm -f /run/pump /run/pump.cut /root/tool.* /etc/xen/migrate-status.txt
+			for d in $(xl list | awk "NR>2{print \$2}"); do timeout 120 xl destroy "$d"; done; sleep 2
+			rm -f /var/log/xen/console/guest-*; xl list | tail -n +3'
+		[ -z "$out" ] || { say "dom0-$host still has: $out"; return 1; }
+		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r0.res; rm -f /etc/xen/migrate-tab.txt"
+	done
+	drbd_up || return 1
+	for host in a b; do
+		quietly "$host" 'for _ in $(seq 30); do drbdadm secondary r0 && break; sleep 1; done && drbdadm adjust r0'
+		[ "$rc" = 0 ] || { say "dom0-$host: $out"; return 1; }
+	done
+	until_on a 'grep -q "^ 0: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate" /proc/drbd' || return 1
+	# An empty disk, as far as the last domU had counted.
+	quietly a 'drbdadm primary r0 && n=$(dd if=/dev/drbd0 bs=512 count=1 2>/dev/null | tr -dc 0-9) &&
+		dd if=/dev/zero of=/dev/drbd0 bs=512 count=$((${n:-0} + 16)) conv=fsync 2>&1 && drbdadm secondary r0'
+	[ "$rc" = 0 ] || { say "dom0-a: $out"; return 1; }
+	for host in a b; do watch_beats "$host"; done
+	config 'drbd:r0'
+	# Its home is dom0-a: only there is it listed.
+	listed a
+	(two_primaries forbidden && no_guard)
+}

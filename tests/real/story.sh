@@ -1,0 +1,316 @@
+# shellcheck shell=bash
+# The words that stories are written in. A story is a small script that run sources after this file, with the pair at rest: nothing
+# runs, r0 is Connected, Secondary/Secondary and UpToDate, no record, the same table and configs on both. The first thing that is
+# not as a story says ends it as FAILED. Afterwards the domU's own count is judged, whatever the story was about.
+
+rc=0
+out=
+
+say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
+fail() { say "FAILED: $*"; look; exit 1; }
+
+# --- doing
+
+# A command on a Dom0. Leaves its exit code in $rc and all its words in $out, and both in the story's log.
+on() { # a|b command
+	local host=$1 begin=$EPOCHREALTIME
+	shift
+	rc=0
+	out=$(dom0 "$host" "export NO_COLOR=1 LC_ALL=C; $*" 2>&1 </dev/null) || rc=$?
+	printf '%s  dom0-%s# %s\n' "$(date +%T)" "$host" "$*"
+	[ -z "$out" ] || sed 's/^/    /' <<<"$out"
+	printf '    [exit %d, %s s]\n' "$rc" "$(since "$begin")"
+}
+
+# The same without a trace in the log.
+quietly() { # a|b command
+	local host=$1
+	shift
+	rc=0
+	out=$(dom0 "$host" "$*" 2>&1 </dev/null) || rc=$?
+}
+
+# A command that goes on by itself while the story does something to it; tool_ends waits for it.
+tool_starts() { # a|b command
+	local host=$1
+	shift
+	say "dom0-$host# $* &"
+	dom0 "$host" "cat >/root/tool.sh; rm -f /root/tool.rc; setsid -f bash /root/tool.sh </dev/null >/root/tool.out 2>&1" <<-END
+		export NO_COLOR=1 LC_ALL=C
+		$*
+		echo \$? >/root/tool.rc
+	END
+	tool_on=$host
+}
+
+tool_ends() {
+	until_on "$tool_on" '[ -s /root/tool.rc ]' || fail "the tool did not end within $REAL_PATIENCE s"
+	quietly "$tool_on" 'cat /root/tool.out'
+	local words=$out
+	quietly "$tool_on" 'cat /root/tool.rc'
+	rc=$out out=$words
+	say "it ended:"
+	sed 's/^/    /' <<<"$out"
+	printf '    [exit %d]\n' "$rc"
+}
+
+# The transport that loses a word did lose it. Leaves $rc and $out as they are.
+pump_has_cut() { # a|b
+	local rc out
+	quietly "$1" 'cat /run/pump.cut'
+	[ -n "$out" ] || fail "the transport was never cut, so nothing was shown"
+}
+
+# Waits in the Dom0 until a condition holds; false when it does not within $REAL_PATIENCE.
+until_on() { # a|b condition
+	dom0 "$1" "for _ in \$(seq $REAL_PATIENCE); do if $2; then exit 0; fi; sleep 1; done; exit 1" </dev/null
+}
+
+# The memory is going over: more than the given MB have left the sender, and it has not ended.
+mid_transfer() { # a|b [megabytes]
+	local rc=0
+	dom0 "$1" "for _ in \$(seq $((REAL_PATIENCE * 2))); do
+		for pid in \$(pgrep -x ssh); do
+			n=\$(sed -n 's/^rchar: //p' /proc/\$pid/io 2>/dev/null); [ \"\${n:-0}\" -gt ${2:-30}000000 ] && exit 0
+		done
+		[ ! -s /root/tool.rc ] || exit 1; sleep 0.5; done; exit 1" </dev/null || rc=$?
+	[ "$rc" = 0 ] || { tool_ends; fail "the transfer was never seen in its middle"; }
+	say "(${2:-30} MB have gone over)"
+}
+
+# The sender has stopped the domU for the last part.
+sender_suspended() { # a|b
+	local rc=0
+	dom0 "$1" "for _ in \$(seq $((REAL_PATIENCE * 4))); do
+		xl list web 2>/dev/null | grep -q -e '--\(-\|p\)ss-' && exit 0
+		[ ! -s /root/tool.rc ] || exit 1; sleep 0.2; done; exit 1" </dev/null || rc=$?
+	[ "$rc" = 0 ] || { tool_ends; fail "the sender was never seen suspended"; }
+	say "(the sender's copy is suspended)"
+}
+
+# A new domU with an empty disk, on one Dom0.
+new_domu() { # a|b drbd|phy
+	local host=$1
+	case ${2:-drbd} in
+	drbd) config 'drbd:r0' ;;
+	phy) config 'phy:/dev/drbd0'; on "$host" 'drbdadm primary r0'; gives 0 ;;
+	esac
+	on "$host" 'xl create -q /etc/xen/web.cfg'
+	gives 0
+	until_on "$host" 'grep -aq "^beat 2" /var/log/xen/console/guest-web.log || ! xl domid web >/dev/null 2>&1'
+	quietly "$host" 'xl domid web && grep -a "^beat 2" /var/log/xen/console/guest-web.log || tail -3 /var/log/xen/console/guest-web.log'
+	[[ $out == *beat* ]] || fail "the domU does not start counting: $out"
+	born=yes
+}
+
+# Below about 96 MiB Debian's kernel finds no room at boot; more only takes longer to copy.
+config() { # the disk
+	local host
+	for host in a b; do
+		dom0 "$host" 'cat >/etc/xen/web.cfg' <<-END
+			name    = "web"
+			type    = "pvh"
+			kernel  = "/root/domu/vmlinuz"
+			ramdisk = "/root/domu/initrd"
+			extra   = "console=hvc0 quiet mitigations=off loglevel=1"
+			memory  = 104
+			vcpus   = 1
+			disk    = [ '$1,xvda,w' ]
+			on_crash = "destroy"
+		END
+	done
+}
+
+# A Dom0's table lists it, so its home is there.
+listed() { # a|b
+	quietly "$1" "echo 'web dom0-$(other "$1") --live' >/etc/xen/migrate-tab.txt"
+}
+
+# What DRBD's file says of two Primaries, on both.
+file_says() { # yes|no
+	local host
+	for host in a b; do
+		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries $1;/' /etc/drbd.d/r0.res && drbdadm adjust r0"
+		[ "$rc" = 0 ] || fail "r0.res on dom0-$host: $out"
+	done
+	say "r0.res says allow-two-primaries $1 on both"
+}
+
+# --- expecting
+
+gives() { # exit code [words that must be among what it said, however many blanks are between them]
+	[ "$rc" = "$1" ] || fail "exit $rc instead of $1"
+	shift
+	local words
+	for words; do
+		tr -s ' ' <<<"$out" | grep -qF -e "$words" || fail "it does not say: $words"
+	done
+}
+
+# Exactly one copy in the whole pair, on this Dom0, under its own name and not stopped.
+expect_runs_on() { # a|b
+	local host=$1 rows
+	rows=$(copies "$host")
+	[ "$(wc -l <<<"$rows")" = 1 ] && grep -qE '^web [0-9]+ [0-9]+ [1-9][0-9]* [r-][b-]-{4}$' <<<"$rows" ||
+		fail "dom0-$host should have one running web and nothing else: ${rows:-nothing}"
+	rows=$(copies "$(other "$host")")
+	[ -z "$rows" ] || fail "dom0-$(other "$host") should have nothing of it: $rows"
+	quietly "$host" 'xl block-list web | awk "NR==2{print \$4}"'
+	[ "$out" = 4 ] || fail "its disk is not connected (state $out)"
+	roles "$host"
+	say "it runs on dom0-$host, and nowhere else"
+}
+
+copies() { # a|b: every domU there, as `name id memory vcpus state`
+	local rows
+	rows=$(dom0 "$1" "xl list" </dev/null) || fail "xl list on dom0-$1 does not answer"
+	awk 'NR > 1 && $1 != "Domain-0" { print $1, $2, $3, $4, $5 }' <<<"$rows"
+}
+
+# Primary here, Secondary there, both whole and connected.
+roles() { # a|b: who is Primary
+	local host=$1
+	until_on "$host" 'grep -q "^ 0: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate" /proc/drbd' || fail "r0 on dom0-$host is not Connected Primary/Secondary"
+	until_on "$(other "$host")" 'grep -q "^ 0: cs:Connected ro:Secondary/Primary ds:UpToDate/UpToDate" /proc/drbd' || fail "r0 on dom0-$(other "$host") is not Connected Secondary/Primary"
+}
+
+# The domU goes on counting on this Dom0, and says nothing on the other.
+beats_go_on() { # a|b
+	local host=$1 before there
+	before=$(last_beat "$host")
+	there=$(last_beat "$(other "$host")")
+	until_on "$host" "n=\$($LAST_BEAT); [ \"\${n:-0}\" -ge $((before + 3)) ]" || fail "the domU stopped counting on dom0-$host, at $before"
+	[ "$(last_beat "$(other "$host")")" = "$there" ] || fail "the domU counts on dom0-$(other "$host") as well"
+	say "it counts on: $before -> $(last_beat "$host")"
+}
+
+LAST_BEAT='cat /var/log/xen/console/guest-web.log /var/log/xen/console/guest-web--incoming.log 2>/dev/null | tr -d "\r" | sed -n "s/^beat \([0-9]*\)$/\1/p" | sort -n | tail -1'
+
+last_beat() { # a|b
+	local n
+	n=$(dom0 "$1" "$LAST_BEAT" </dev/null) || fail "dom0-$1 does not answer"
+	echo "${n:-0}"
+}
+
+# What DRBD has in force at run time, on both. The guard leaves nothing behind either.
+two_primaries() { # allowed|forbidden
+	local host
+	for host in a b; do
+		quietly "$host" 'drbdsetup show r0 | grep -q "allow-two-primaries[[:space:]]*yes" && echo allowed || echo forbidden'
+		[ "$out" = "$1" ] || fail "two Primaries are $out on dom0-$host instead of $1"
+	done
+	say "two Primaries are $1 on both"
+}
+
+options_shut() {
+	local host
+	two_primaries forbidden
+	no_guard
+}
+
+no_guard() {
+	local host
+	for host in a b; do
+		quietly "$host" 'drbdsetup show r0 | grep fencing'
+		[ -z "$out" ] || fail "the guard is still set on dom0-$host: $out"
+	done
+}
+
+# The row of the domU on the record, or none.
+record_is() { # a|b "state host" | none
+	quietly "$1" 'grep -v "^#" /etc/xen/migrate-status.txt 2>/dev/null | grep "^web[[:space:]]"'
+	local row
+	row=$(awk '{print $2, $3}' <<<"$out")
+	case $2 in
+	none) [ -z "$out" ] || fail "dom0-$1 remembers: $out" ;;
+	*) [ "$row" = "$2" ] || fail "dom0-$1 remembers \"$out\" instead of $2" ;;
+	esac
+	[[ $out != *open=* ]] || fail "dom0-$1 remembers options that are not put back: $out"
+}
+
+# Nothing of the tool or of a transfer goes on any more.
+nobody_at_work() {
+	local host
+	for host in a b; do
+		until_on "$host" '! pgrep -x xen-migrate >/dev/null && ! pgrep -x migrate2 >/dev/null && ! pgrep -x libxl-save-help >/dev/null &&
+			! pgrep -f "^/usr/lib/xen-[0-9.]*/bin/xl .*migrate " >/dev/null' ||
+			fail "something is still at work on dom0-$host"
+	done
+}
+
+# --- looking
+
+look() {
+	local host
+	for host in a b; do
+		alive "$host" || { say "dom0-$host is off"; continue; }
+		quietly "$host" 'xl list | tail -n +3; grep "^ 0:" /proc/drbd; drbdsetup show r0 | grep -E "allow-two|fencing"; grep -v "^#" /etc/xen/migrate-status.txt; pgrep -af "xl migrate|migrate-receive|xen-migrate" | grep -v pgrep | cut -c1-120'
+		say "dom0-$host now:"
+		sed 's/^/    /' <<<"$out"
+	done
+}
+
+since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+
+# --- the verdict that every story ends with
+
+# Each number once, none left out, and each on both disks. Writes what it measured to $figures.
+judge() {
+	local host all last
+	[ -n "${born:-}" ] || return 0
+	# It has said its last: what is read now is all there is.
+	for host in a b; do
+		quietly "$host" 'for d in $(xl list | awk "NR>2{print \$2}"); do xl destroy "$d"; done; sleep 1'
+	done
+	for host in a b; do
+		until_on "$host" 'drbdadm secondary r0 2>/dev/null' || fail "r0 on dom0-$host stays Primary"
+	done
+	all=
+	for host in a b; do
+		quietly "$host" 'cat /var/log/xen/console/guest-web*.log 2>/dev/null; echo whole'
+		[ "$rc" = 0 ] && [ "${out##*$'\n'}" = whole ] || fail "the console logs of dom0-$host cannot be read"
+		all+=$(tr -d '\r' <<<"$out" | sed -n 's/^beat \([0-9]*\)$/\1/p')$'\n'
+	done
+	all=$(sort -n <<<"$all" | sed '/^$/d')
+	last=$(tail -1 <<<"$all")
+	[ -n "$last" ] || fail "the domU never counted"
+	for host in a b; do
+		[ "$(last_beat "$host")" -le "$last" ] || fail "the judge has not read all of dom0-$host's console"
+	done
+	local twice missing
+	twice=$(uniq -d <<<"$all" | tr '\n' ' ')
+	[ -z "$twice" ] || fail "IT RAN TWICE: these numbers were said twice: $twice"
+	missing=$(comm -13 <(sort <<<"$all") <(seq "$last" | sort) | sort -n | tr '\n' ' ')
+	[ -z "$missing" ] || fail "these numbers were never said: $missing"
+	for host in a b; do
+		quietly "$host" 'grep -ah "WRITE FAILED\|NO DISK\|^up, last" /var/log/xen/console/guest-web*.log'
+		[ "$(grep -c '^up, last' <<<"$out")" -le 1 ] && ! grep -q 'WRITE\|DISK' <<<"$out" || fail "on dom0-$host the domU said: $out"
+	done
+	pause
+	both_primary
+	# Its disk, as each Dom0 has it.
+	for host in a b; do
+		quietly "$host" "drbdadm primary r0 && /root/disk /dev/drbd0 $last; rc=\$?; drbdadm secondary r0; exit \$rc"
+		[ "$rc" = 0 ] || fail "LOST: the disk as dom0-$host has it: $out"
+	done
+	say "it counted to $last: each number once, none left out, and each on both disks"
+}
+
+# The longest time between two beats, by the clocks of the Dom0s (which start from one hardware clock).
+pause() {
+	local text
+	text=$(for host in a b; do dom0 "$host" 'cat /root/beats' </dev/null; done | tr -d '\r' | grep -a ' beat ' | sort -n |
+		awk 'p && $1 - p > max { max = $1 - p; at = last " -> " $4 } { p = $1; last = $4 } END { printf "%.1f s (beat %s)", max, at }')
+	say "longest time between two beats: $text"
+	echo "pause=${text%% *}" >>"$figures"
+}
+
+both_primary() {
+	local host seconds
+	for host in a b; do
+		seconds=$(dom0 "$host" 'cat /root/roles' </dev/null |
+			awk 'f { d += $1 - f; f = 0 } $4 == "ro:Primary/Primary" { f = $1 } END { printf "%.1f", d }')
+		say "both Primary, as dom0-$host saw it: $seconds s"
+		echo "both_$host=$seconds" >>"$figures"
+	done
+}
