@@ -263,7 +263,7 @@ judge() {
 		quietly "$host" 'for d in $(xl list | awk "NR>2{print \$2}"); do xl destroy "$d"; done; sleep 1'
 	done
 	for host in a b; do
-		until_on "$host" 'drbdadm secondary r0 2>/dev/null' || fail "r0 on dom0-$host stays Primary"
+		until_on "$host" 'drbdadm secondary r0 2>/dev/null' || { on "$host" 'xl list'; fail "r0 on dom0-$host stays Primary after the domU was ended"; }
 	done
 	all=
 	for host in a b; do
