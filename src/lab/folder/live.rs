@@ -8,7 +8,7 @@ use super::receiver;
 use super::session::{Session, or_die};
 use crate::lab::model::Millis;
 use crate::lab::programs::Printed;
-use crate::lab::programs::xl_receive;
+use crate::lab::programs::{xl_protocol, xl_receive};
 use crate::lab::{Lab, Outside, Stage};
 use rustix::process::Signal;
 use std::cell::{Cell, RefCell};
@@ -173,7 +173,7 @@ impl Outside for Live {
         if joined {
             *self.transport.borrow_mut() = Some(transport);
             self.paced.set(lab.clock());
-            xl_receive::play(lab, id, None);
+            xl_protocol::play(lab, id, None);
             transport = match self.transport.borrow_mut().take() {
                 Some(transport) => transport,
                 None => return Printed::fail(255, ""),

@@ -6,7 +6,7 @@ use super::processes::RealProcess;
 use super::session::{Session, or_die, peek, peek_driver};
 use crate::lab::model::Pid;
 use crate::lab::model::xen::TargetEnd;
-use crate::lab::programs::{Printed, xl_receive};
+use crate::lab::programs::{Printed, xl_protocol, xl_receive};
 use std::io::{BufRead, Read, Write};
 
 /// What the sender says after the banner, with the number of the migration.
@@ -45,7 +45,7 @@ pub(super) fn receive(session: &Session, folder: &Folder, host: &str, caller: Pi
     });
     let end = match told.or_else(|| session.lab.with(|f| f.migrations[id].target_end)) {
         Some(end) => end,
-        None => xl_receive::go_on_alone(&session.lab, id),
+        None => xl_protocol::go_on_alone(&session.lab, id),
     };
     match end {
         TargetEnd::Exit(code) => Printed { code, ..Printed::default() },

@@ -13,6 +13,7 @@ pub(crate) mod ssh;
 mod xl;
 mod xl_create;
 mod xl_migrate;
+pub(crate) mod xl_protocol;
 pub(crate) mod xl_receive;
 mod xm;
 mod xm_migrate;

@@ -1,4 +1,4 @@
-//! `xl migrate`, the sender's half (`xl_migrate.c`, facts 2.7). The protocol itself runs where the target's half is: `xl_receive`.
+//! `xl migrate`, the sender's half (`xl_migrate.c`, facts 2.7). The protocol itself is in `xl_protocol`.
 
 use super::{Ctx, Printed, sh_split, xl};
 use crate::lab::Stage;
