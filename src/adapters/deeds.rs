@@ -90,7 +90,7 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
         }
         Deed::Wake { called, id } => wake(world, domu, *called, *id),
         Deed::Unpause { id } => unpause(world, cause, *id),
-        Deed::Send => Err(Failure::NotSo("a migration is not a deed of this end alone".to_string())),
+        Deed::Send(_) => Err(Failure::NotSo("a migration is not a deed of this end alone".to_string())),
     }
 }
 
@@ -229,6 +229,11 @@ fn end_receiving(world: &dyn World, domu: &DomuName) -> Result<(), Failure> {
             Err(why) => Err(Failure::NotSo(format!("{holder} could not be ended: {why}"))),
         }
     })
+}
+
+/// Become Primary without another look: somebody has just looked, and a domU stands still meanwhile.
+pub fn promote_now(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
+    patiently(world, Duration::from_secs(10), || Ok(drbd::promote(world, resource)?))
 }
 
 fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use crate::core::migrate::settle::Ending;
 use crate::core::names::{DomuName, HostName};
 use crate::core::options::{self, Checked};
 use crate::core::record::{Moment, State};
-use crate::core::step::Deed;
+use crate::core::step::{Deed, Gate};
 use crate::core::table;
 
 /// The verb.
@@ -96,15 +96,20 @@ fn fly(
     options: &Checked,
     plan: &[crate::core::step::Step],
 ) -> Result<MigrateWords, String> {
-    let before: Vec<_> = plan.iter().filter(|s| s.deed != Deed::Send).cloned().collect();
+    let sends = |s: &&crate::core::step::Step| matches!(s.deed, Deed::Send(_));
+    let before: Vec<_> = plan.iter().filter(|s| !sends(s)).cloned().collect();
     drive.walk(trip, &before)?;
     if setting.world.stopping() {
         return Err("stopped before the migration began".to_string());
     }
-    if let Some(step) = plan.iter().find(|s| s.deed == Deed::Send) {
+    let mut gate = Gate::default();
+    if let Some(step) = plan.iter().find(sends) {
         drive.tell(&drive::line(step, &drive.us, &trip.to));
+        if let Deed::Send(through) = &step.deed {
+            gate = through.clone();
+        }
     }
-    flight::fly(setting, here, trip, options, drive.sees_peer())
+    flight::fly(setting, here, trip, options, drive.sees_peer(), &gate)
 }
 
 /// It runs there and not here: nothing to do.
@@ -131,6 +136,7 @@ fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> T
     Trip {
         to: to.clone(),
         leave_paused: options.leave_paused,
+        own_transport: options.own_transport,
         home: visit.map(|r| r.home.clone().unwrap_or_else(|| r.host.clone())),
         from: visit.map(|r| r.host.clone()),
         now: Moment::from(setting.world.now()),

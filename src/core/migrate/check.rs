@@ -1,6 +1,6 @@
 //! May a migration begin? Everything that can be seen is looked at, and every objection is told at once, with its evidence.
 
-use super::Trip;
+use super::{Trip, older};
 use crate::core::drbd::{Connection, Disk, Generation, Replication, Role};
 use crate::core::facts::{CopyName, End, PROTOCOL, Promoter, ReplicaSeen};
 use crate::core::record::State;
@@ -71,6 +71,7 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
     found.about_resources(here, there, trip);
     match there {
         Some(there) => {
+            found.about_its_way(here, trip);
             found.about_that_end(here, there, trip);
             found.about_what_it_needs(here, there);
         }
@@ -361,6 +362,16 @@ impl Objections {
         }
     }
 
+    /// A phy: disk is promoted by migrate2 while it receives, and the row's own transport leads past it.
+    fn about_its_way(&mut self, here: &End, trip: &Trip) {
+        let nobody = here.disks.iter().find(|d| d.promoter == Promoter::Nobody && d.resource.is_some());
+        if let Some(disk) = nobody.filter(|_| trip.own_transport) {
+            let seen = format!("disk {} is phy:, and the row's own transport (-s) does not lead through migrate2", disk.vdev);
+            let advice = "take -s out of the row in /etc/xen/migrate-tab.txt, or use drbd: disks, which promote themselves";
+            self.add(Check::Drbd, seen, "migrate2 at the receiving end, which promotes it in the right moment", advice.into());
+        }
+    }
+
     fn about_flying_blind(&mut self, here: &End, trip: &Trip) {
         for disk in here.disks.iter().filter(|d| d.promoter == Promoter::Nobody) {
             let Some(resource) = &disk.resource else { continue };
@@ -373,12 +384,6 @@ impl Objections {
 
 /// What a domU takes beside its own memory: page tables, video memory, xenstore. Measured with 128 MiB PVH: below 4 MiB.
 const MEMORY_OVERHEAD: u64 = 8;
-
-/// Whether the first version is older than the second, by its numbers as far as both have them.
-fn older(a: &str, b: &str) -> bool {
-    let numbers = |v: &str| v.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok()).take(2).collect::<Vec<_>>();
-    numbers(a) < numbers(b)
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! What a peer that drives a migration may have done here, and when. Every deed is checked against what is here, not against what the
 //! peer says it saw.
 
+use super::gate::may_promote;
 use crate::core::drbd::Role;
 use crate::core::facts::{CopyName, End};
 use crate::core::names::{HostName, ResourceName};
@@ -64,15 +65,7 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
                 return Err(format!("{domu} is {} here, so nothing is promoted for it", row.state));
             }
             let seen = here.replica(resource).ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
-            let guarded = seen.options.as_ref().is_some_and(|o| o.fencing.guards())
-                || here.generation == Some(crate::core::drbd::Generation::V83);
-            if !guarded {
-                return Err(format!("{resource} has no guard here: a cut link would let it become Primary alone"));
-            }
-            if !seen.replica.is_connected() || !seen.replica.peer_is_primary() {
-                return Err(format!("{resource} is not connected to a Primary: {}", seen.in_words()));
-            }
-            Ok(())
+            may_promote(seen, here.generation)
         }
         Deed::Demote(resource) => {
             ours(resource)?;
@@ -115,7 +108,7 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Wake { .. } | Deed::Destroy { .. } => {
+        Deed::Note(_) | Deed::Forget | Deed::Send(_) | Deed::Wake { .. } | Deed::Destroy { .. } => {
             Err("no peer may ask for that".to_string())
         }
     }

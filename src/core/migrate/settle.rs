@@ -10,11 +10,10 @@
 //!
 //! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
 
-use super::Trip;
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
+use super::{Trip, promoted_early};
 use crate::core::drbd::Role;
-use crate::core::facts::{CopyName, CopySeen, End, Promoter, ReplicaSeen};
-use crate::core::names::ResourceName;
+use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
 use crate::core::record::State;
 use crate::core::step::{Deed, Step};
 use crate::core::xen::Toolstack;
@@ -335,13 +334,8 @@ fn arrived(here: &End, there: &End) -> Verdict {
     for r in there.replicas.iter().filter(|r| r.replica.role != Role::Primary) {
         doubts.push(format!("{} is {} on {}", r.replica.resource, r.replica.role, there.host));
     }
-    // A hotplug script promotes after the sender's copy has stopped, and then both kernels decide. A target that was Primary before that
-    // takes the domU whatever became of the link meanwhile: what was written here alone is missing there.
-    let early = |name: &ResourceName| {
-        here.toolstack == Toolstack::Xm
-            || there.disks.iter().any(|d| d.resource.as_ref() == Some(name) && d.promoter != Promoter::Script)
-    };
-    for r in here.replicas.iter().filter(|r| !r.replica.is_connected() && early(&r.replica.resource)) {
+    let apart = |r: &&ReplicaSeen| !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource);
+    for r in here.replicas.iter().filter(apart) {
         let name = &r.replica.resource;
         doubts.push(format!(
             "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",

@@ -1,13 +1,12 @@
 //! Putting things in order once it is known where the domU is: leftovers, roles, options, records.
 
-use super::Trip;
 use super::settle::{Ending, Far, Settlement};
+use super::{Trip, promoted_early};
 use crate::core::drbd::{Connection, Generation, Role};
-use crate::core::facts::{CopyName, End, Promoter, ReplicaSeen};
+use crate::core::facts::{CopyName, End, ReplicaSeen};
 use crate::core::names::ResourceName;
 use crate::core::record::{Row, State};
 use crate::core::step::{Deed, Step};
-use crate::core::xen::Toolstack;
 
 /// It is there and not well: the record says so, and nothing else is touched.
 pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String) -> Settlement {
@@ -220,9 +219,8 @@ impl<'a> Tidy<'a> {
 
     fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&crate::core::names::HostName>) {
         // Whose data counts is certain only where the target became Primary after the domU had stopped here.
-        let disks = || self.here.disks.iter().chain(&there.disks).filter(|d| d.resource.as_ref() == Some(name));
-        let by_script = disks().next().is_some() && disks().all(|d| d.promoter == Promoter::Script);
-        let Some(runs) = data.filter(|_| by_script && self.here.toolstack == Toolstack::Xl) else {
+        let brought = self.here.disks.iter().chain(&there.disks).any(|d| d.resource.as_ref() == Some(name));
+        let Some(runs) = data.filter(|_| brought && !promoted_early(self.here, there, name)) else {
             self.pending.push(format!(
                 "{name} is a split brain: the link was lost while both ends were Primary, and each may have something that the other lacks. \
                  Look at both before you decide whose data is given up"
