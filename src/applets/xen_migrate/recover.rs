@@ -3,12 +3,13 @@
 //! The end that was sending decides, whichever end is asked: so two people at two Dom0s cannot decide differently at once.
 
 use super::drive::{self, Drive};
-use super::{Ended, Setting};
+use super::{Ended, Setting, reverse};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::{CopyName, End};
 use crate::core::migrate::Trip;
+use crate::core::migrate::settle::Ending;
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
@@ -61,12 +62,28 @@ pub fn one(setting: Setting<'_>, domu: &DomuName) -> Ended {
 }
 
 fn as_the_sender(setting: Setting<'_>, mut drive: Drive<'_>, row: &Row) -> Ended {
-    let trip = Trip::of_row(row, Moment::from(setting.world.now()));
+    let mut trip = Trip::of_row(row, Moment::from(setting.world.now()));
     drive.tell(&format!("{}: {} {} since {}", row.domu, row.state, row.host, row.since));
     drive.face(&row.host);
-    let outcome = drive.settle(&trip, false)?;
+    let mut outcome = drive.settle(&trip, false)?;
+    if matches!(outcome.0.ending, Ending::Undecided(_))
+        && let Some(last) = passed_on(setting, &drive, row)
+    {
+        trip.to = last;
+        drive.face(&trip.to);
+        outcome = drive.settle(&trip, false)?;
+    }
     let us = drive.us.clone();
     Ok(drive::report(setting, &row.domu, &us, &trip, &outcome))
+}
+
+/// The Dom0 on which it executes, when the one it was sent to has passed it on since. Then that one is the other end.
+fn passed_on(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Option<HostName> {
+    if !drive.sees_peer() {
+        return None;
+    }
+    let (last, far) = reverse::follow(setting, &drive.us, &row.domu, &row.host).ok()?;
+    (!last.same_host(&row.host) && far.running().is_some()).then_some(last)
 }
 
 /// The sender settles, and we look at what came of it. Only where it has nothing to settle do we put our own side in order.

@@ -101,7 +101,7 @@ fn at_home(setting: Setting<'_>, here: &End) -> Result<Option<Exit>, Stop> {
 }
 
 /// From host to host along the trail that each left when it passed the domU on.
-fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin: &HostName) -> Result<(HostName, End), Stop> {
+pub(super) fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin: &HostName) -> Result<(HostName, End), Stop> {
     let mut trail: Vec<HostName> = vec![begin.clone()];
     loop {
         let host = trail[trail.len() - 1].clone();

@@ -14,8 +14,8 @@ use super::Trip;
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
 use crate::core::drbd::Role;
 use crate::core::facts::{CopyName, CopySeen, End, Promoter, ReplicaSeen};
-use crate::core::names::ResourceName;
-use crate::core::record::State;
+use crate::core::names::{HostName, ResourceName};
+use crate::core::record::{Row, State};
 use crate::core::step::{Deed, Step};
 use crate::core::xen::Toolstack;
 
@@ -211,12 +211,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
     let ours =
         there.row.as_ref().is_some_and(|r| matches!(r.state, State::Arriving | State::Returning) && r.host.same_host(&here.host));
     // A third replica that is Primary has it as well.
-    let elsewhere = [here, there].into_iter().any(|end| {
-        end.replicas
-            .iter()
-            .flat_map(|r| &r.replica.peers)
-            .any(|p| p.role == Role::Primary && p.name != "peer" && p.name != here.host.as_str() && p.name != there.host.as_str())
-    });
+    let elsewhere = third_primary(here, there).is_some();
 
     match (h.plain, h.sent, t.plain, t.incoming) {
         // It executes there.
@@ -286,6 +281,14 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
                 "it is whole, and no other copy is left",
             ))
         }
+        // The other end has passed it on, or a third replica says so: not nowhere, then, but where this look does not reach.
+        (plain, sent, None, None)
+            if (plain.is_none() || sent.is_none())
+                && plain.or(sent).is_none_or(|(_, is)| is == Is::Suspended)
+                && (trail(here, there).is_some() || elsewhere) =>
+        {
+            passed_on(here, there, plain.or(sent).map(|(copy, _)| copy))
+        }
         (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
             let what = format!(
                 "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
@@ -302,10 +305,11 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
                 copy.domain.name,
                 copy.domain.state.in_words()
             );
-            let mut commands = vec![
-                format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id),
-                format!("xen-migrate recover {domu}   (with no copy left it shuts the window and connects DRBD), and then"),
-            ];
+            let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id)];
+            if there.replicas.iter().any(|r| r.replica.role == Role::Primary) {
+                commands
+                    .push(format!("xen-migrate recover {domu}   (with no copy left there it makes DRBD Secondary), and then"));
+            }
             commands.extend(start_anew(here));
             Verdict::Nowhere(what, commands)
         }
@@ -315,6 +319,39 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
         _ => undecided(look()),
     }
+}
+
+/// A replica of the domU that is Primary on neither of the two ends, by its name: DRBD 9 names its peers.
+pub(super) fn third_primary<'a>(here: &'a End, there: &'a End) -> Option<&'a str> {
+    let peers = [here, there].into_iter().flat_map(|end| &end.replicas).flat_map(|r| &r.replica.peers);
+    let third = |name: &str| name != "peer" && name != here.host.as_str() && name != there.host.as_str();
+    peers.filter(|p| p.role == Role::Primary).map(|p| p.name.as_str()).find(|name| third(name))
+}
+
+/// Where the other end has sent it on to, by its record.
+fn trail<'a>(here: &End, there: &'a End) -> Option<&'a HostName> {
+    let on = |row: &&Row| matches!(row.state, State::Passed | State::Away) && !row.host.same_host(&here.host);
+    there.row.as_ref().filter(on).map(|row| &row.host)
+}
+
+/// It is on a third Dom0, as far as the other end's record or DRBD's roles say so. `left` is what is left of it here.
+fn passed_on(here: &End, there: &End, left: Option<&CopySeen>) -> Verdict {
+    let domu = &here.domu;
+    let (next, evidence) = match (trail(here, there), third_primary(here, there)) {
+        (Some(next), _) => (next.to_string(), format!("{} has sent it on to {next}, by its record", there.host)),
+        (None, Some(name)) => (name.to_string(), format!("DRBD shows a Primary on {name}")),
+        (None, None) => ("the other Dom0s".to_string(), "it may be on a third Dom0".to_string()),
+    };
+    let what =
+        format!("{domu} runs on neither {} nor {}, and {evidence}; here: {}", here.host, there.host, here.copies_in_words());
+    let mut commands = vec![format!("on {next}: xen-migrate status {domu}")];
+    if let Some(copy) = left {
+        commands
+            .push(format!("if it runs there: {} destroy {}   (this copy can never run again)", here.toolstack, copy.domain.id));
+    }
+    commands
+        .push(format!("xen-migrate recover {domu}   (looks on {next} as well, where the key works: xen-migrate ping {next})"));
+    Verdict::Undecided(what, commands)
 }
 
 /// It executes there (or waits there paused, as was asked): is it well?
@@ -407,11 +444,12 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
     commands
 }
 
+/// Starting it from its disk. Whether this disk is the newest one is known only while every other is connected.
 fn start_anew(here: &End) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
-        "drbdsetup status (every peer Connected and Secondary, or do not go on)".to_string(),
-        format!("{} create {config} (like after a power cut: its memory is lost, its disk is whole)", here.toolstack),
+        "drbdsetup status   (go on only when every peer is Connected and Secondary, and every disk UpToDate)".to_string(),
+        format!("{} create {config}   (like after a power cut: what was in its memory alone is lost)", here.toolstack),
         format!("xen-migrate recover {}", here.domu),
     ]
 }

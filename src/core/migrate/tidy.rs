@@ -1,7 +1,7 @@
 //! Putting things in order once it is known where the domU is: leftovers, roles, options, records.
 
 use super::Trip;
-use super::settle::{Ending, Far, Settlement};
+use super::settle::{Ending, Far, Settlement, third_primary};
 use crate::core::drbd::{Connection, Generation, Role};
 use crate::core::facts::{CopyName, End, Promoter, ReplicaSeen};
 use crate::core::names::ResourceName;
@@ -23,8 +23,9 @@ pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: Strin
     Settlement { ending: Ending::Unwell(doubt), steps: tidy.steps, pending: vec![], commands }
 }
 
-/// It executes nowhere, and a person is told how to start it. Before that the window is shut, where no copy stands in the way: two
-/// people could start it on two Dom0s. The record keeps the flight until it runs again.
+/// It executes nowhere, and a person is told how to start it. Before that the window is shut: two people could start it on two Dom0s, and
+/// a window that is half shut keeps DRBD apart, so that nobody could see which disk is the newer one. A copy that does not execute is no
+/// hindrance, unless both ends are Primary for its sake; another journey of the domU is. The record keeps the flight until it runs again.
 pub(super) fn shut_while_it_runs_nowhere(
     here: &End,
     there: Far<'_>,
@@ -34,14 +35,24 @@ pub(super) fn shut_while_it_runs_nowhere(
 ) -> Settlement {
     let mut tidy = Tidy::new(here, there, trip);
     let empty = |end: &End| end.copies.iter().all(|c| c.domain.state.dying);
-    if let Some(far) = tidy.there().filter(|far| empty(far) && empty(here)) {
-        for seen in far.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
-            tidy.steps.push(Step::there(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it there"));
+    let another = |row: &Row| !row.host.same_host(&here.host) || row.state == State::Leaving;
+    let undisturbed = |far: &&End| !far.row.as_ref().is_some_and(another) && third_primary(here, far).is_none();
+    if let Some(far) = tidy.there().filter(undisturbed) {
+        let primary = |end: &'_ End| -> Vec<ResourceName> {
+            end.replicas.iter().filter(|r| r.replica.role == Role::Primary).map(|r| r.replica.resource.clone()).collect()
+        };
+        let (there_primary, here_primary) = (primary(far), primary(here));
+        if empty(far) && far.row.is_some() {
+            let demote = |name: &ResourceName| Step::there(Deed::Demote(name.clone()), "nothing runs on it there");
+            tidy.steps.extend(there_primary.iter().map(demote));
         }
-        for seen in here.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
-            tidy.steps.push(Step::here(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it here"));
+        if empty(here) {
+            let demote = |name: &ResourceName| Step::here(Deed::Demote(name.clone()), "nothing runs on it here");
+            tidy.steps.extend(here_primary.iter().map(demote));
         }
-        tidy.close(None);
+        if empty(far) || empty(here) || !there_primary.iter().any(|name| here_primary.contains(name)) {
+            tidy.close(None);
+        }
     }
     let mut all = commands;
     all.extend(tidy.commands);
