@@ -83,7 +83,7 @@ pub fn settle(here: &End, there: Far<'_>, trip: &Trip, reported: bool) -> Settle
     };
     match verdict {
         Verdict::Arrived(note) => tidy_after_arrival(here, there, trip, note),
-        Verdict::Unwell(doubt) => leave_unwell(here, there, trip, doubt),
+        Verdict::Unwell(doubt, commands) => leave_unwell(here, there, trip, doubt, commands),
         Verdict::Stayed(note) => tidy_after_staying(here, there, trip, note),
         Verdict::First(step) => Settlement {
             ending: Ending::Moving(format!("{} on its way to run on {}", here.domu, trip.to)),
@@ -101,7 +101,7 @@ pub fn settle(here: &End, there: Far<'_>, trip: &Trip, reported: bool) -> Settle
 
 enum Verdict {
     Arrived(Option<String>),
-    Unwell(String),
+    Unwell(String, Vec<String>),
     Stayed(Option<String>),
     /// One deed that must come before anything else can be said.
     First(Step),
@@ -378,14 +378,61 @@ fn arrived(here: &End, there: &End) -> Verdict {
         here.toolstack == Toolstack::Xm
             || there.disks.iter().any(|d| d.resource.as_ref() == Some(name) && d.promoter != Promoter::Script)
     };
-    for r in here.replicas.iter().filter(|r| !r.replica.is_connected() && early(&r.replica.resource)) {
-        let name = &r.replica.resource;
-        doubts.push(format!(
-            "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
-            there.host, here.host
-        ));
+    let domu = &here.domu;
+    let mut commands = Vec::new();
+    if !doubts.is_empty() {
+        let (tool, id) = (there.toolstack, copy_id(there));
+        commands.extend([
+            format!("on {}: {tool} block-list {id}; drbdsetup status", there.host),
+            format!("if its disks stay dead, on {}: {tool} destroy {id}, and then", there.host),
+            format!("xen-migrate recover {domu}"),
+        ]);
     }
-    if doubts.is_empty() { Verdict::Arrived(None) } else { Verdict::Unwell(doubts.join("; ")) }
+    let lost = |r: &&ReplicaSeen| !r.replica.is_connected() && early(&r.replica.resource);
+    let lost: Vec<&ResourceName> = here.replicas.iter().filter(lost).map(|r| &r.replica.resource).collect();
+    if !lost.is_empty() {
+        doubts.extend(lost.iter().map(|name| {
+            format!(
+                "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
+                there.host, here.host
+            )
+        }));
+        doubts.push(format!("pause it at once, on {}: {} pause {domu}", there.host, there.toolstack));
+        commands = whose_disk(here, there, &lost);
+    }
+    if doubts.is_empty() { Verdict::Arrived(None) } else { Verdict::Unwell(doubts.join("; "), commands) }
+}
+
+/// What a person does whose domU went on with a disk that may lack its last writes. Whose disk counts is not ours to say; but its memory
+/// knows of writes that this disk lacks, so the one that it left comes first.
+fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
+    let domu = &here.domu;
+    let (ours, theirs) = (&here.host, &there.host);
+    let (tool, id) = (there.toolstack, copy_id(there));
+    let each = |words: &str| lost.iter().map(|name| format!("drbdadm {words} {name}; ")).collect::<String>();
+    let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
+    vec![
+        format!("NOW, on {theirs}: {tool} pause {domu}   (every write there makes the two disks differ more)"),
+        "drbdsetup status; dmesg | grep -i drbd   (on both: when was the link lost?)".to_string(),
+        format!(
+            "then decide. Either the disk of {ours}, with all that {domu} wrote before it moved; what it wrote on {theirs} is lost:"
+        ),
+        format!(
+            "   on {theirs}: {tool} destroy {id}; {}{}",
+            each("secondary"),
+            each("connect --discard-my-data").trim_end_matches("; ")
+        ),
+        format!("   {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
+        format!(
+            "or the disk of {theirs}, without the last writes of {ours}, which its memory may take for done (check its file systems):"
+        ),
+        format!("   {}on {theirs}: {}{tool} unpause {domu}", each("connect --discard-my-data"), each("connect")),
+        format!("   xen-migrate recover {domu}"),
+    ]
+}
+
+fn copy_id(end: &End) -> String {
+    end.copy(CopyName::Plain).map_or("ID".to_string(), |c| c.domain.id.to_string())
 }
 
 fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {

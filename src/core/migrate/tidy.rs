@@ -10,16 +10,9 @@ use crate::core::step::{Deed, Step};
 use crate::core::xen::Toolstack;
 
 /// It is there and not well: the record says so, and nothing else is touched.
-pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String) -> Settlement {
+pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String, commands: Vec<String>) -> Settlement {
     let mut tidy = Tidy::new(here, there, trip);
     tidy.note(trip.row_when_arrived(&here.domu));
-    let copy = tidy.there().and_then(|t| t.copy(CopyName::Plain));
-    let id = copy.map_or("ID".to_string(), |c| c.domain.id.to_string());
-    let commands = vec![
-        format!("on {}: {} block-list {id}; drbdsetup status", trip.to, here.toolstack),
-        format!("if its disks stay dead, on {}: {} destroy {id}, and then", trip.to, here.toolstack),
-        format!("xen-migrate recover {}", here.domu),
-    ];
     Settlement { ending: Ending::Unwell(doubt), steps: tidy.steps, pending: vec![], commands }
 }
 
