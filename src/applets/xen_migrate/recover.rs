@@ -13,6 +13,7 @@ use crate::core::migrate::settle::Ending;
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
+use crate::core::table;
 
 /// The verb: one domU, or every one that the record or a leftover copy names.
 pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
@@ -223,7 +224,12 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
             setting.world.say(To::Out, &format!("{domu}: nothing is in flight, and nothing was left behind."));
             return Ok(Exit::Done);
         }
-        let text = format!("{}, and neither the record nor the table names a partner to look at", end.copies_in_words());
+        let text = format!(
+            "UNDECIDED: {}, and neither the record nor {} names a partner to look at\n  write a row there, with the other end of its journey:  \
+             {domu}  OTHER-DOM0\n  and then: xen-migrate recover {domu}",
+            end.copies_in_words(),
+            table::PATH
+        );
         return Err(Stop::new(Exit::Undecided, text));
     };
     if leftover {
@@ -239,6 +245,22 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         let outcome = drive.settle(&trip, false)?;
         let us = drive.us.clone();
         return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
+    }
+    // Whoever was told of this journey may not know its end: the line was lost, or its record could not be written.
+    if !matches!(&row, Some(row) if row.state == State::Visiting) && ssh::has_key(setting.world, &drive.us) {
+        drive.face(&partner);
+        match drive.look_there() {
+            Some(Ok(far)) if far.row.as_ref().is_some_and(|r| r.state.in_flight() && r.host.same_host(&drive.us)) => {
+                drive.tell(&format!("{domu}: on {partner} its journey from here is still on the record"));
+                let now = Moment::from(setting.world.now());
+                let trip = row.as_ref().map_or_else(|| Trip::to(&partner, now), |row| Trip::of_row(row, now));
+                let outcome = drive.settle(&trip, false)?;
+                let us = drive.us.clone();
+                return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
+            }
+            Some(Err(error)) => drive.tell(&format!("note: what the record of {partner} says is not known: {error}")),
+            _ => {}
+        }
     }
     let text = match row {
         Some(row) if row.state == State::Away && end.running().is_some() => {
