@@ -174,7 +174,9 @@ fn options_that_the_toolstack_would_misunderstand_are_faults() {
     ] {
         let lab = pair();
         lab.put(A, TABLE, &format!("web dom0-beta {options}\n"));
-        refused(&lab, A, &["xen-migrate", "migrate", "web"], 2, &[says, ":1"]);
+        let ran = refused(&lab, A, &["xen-migrate", "migrate", "web"], 2, &[says, "/etc/xen/migrate-tab.txt:1:"]);
+        // Its column, and a mark under the word.
+        assert!(ran.err.contains(&format!("web dom0-beta {options}\n              ")), "{}", ran.err);
         assert_eq!(lab.runs_on("web"), [A]);
     }
 }
