@@ -79,7 +79,11 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
     let reported = flight.as_ref().is_ok_and(|words| words.successful);
     let outcome = drive.settle(&trip, reported)?;
     if let Err(why) = &flight {
-        drive.tell(&format!("the migration failed: {why}"));
+        let what = match outcome.0.ending {
+            Ending::Arrived(_) => format!("{} did not see the end of it, but both ends show it", here.toolstack),
+            _ => "the migration failed".to_string(),
+        };
+        drive.tell(&format!("{what}: {why}"));
     }
     let exit = drive::report(setting, domu, &us, &trip, &outcome);
     Ok(match outcome.0.ending {

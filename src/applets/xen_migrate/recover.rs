@@ -64,7 +64,7 @@ pub fn one(setting: Setting<'_>, domu: &DomuName) -> Ended {
 
 fn as_the_sender(setting: Setting<'_>, mut drive: Drive<'_>, row: &Row) -> Ended {
     let mut trip = Trip::of_row(row, Moment::from(setting.world.now()));
-    drive.tell(&format!("{}: {} {} since {}", row.domu, row.state, row.host, row.since));
+    drive.tell(&format!("{}: {}", row.domu, row.in_words()));
     drive.face(&row.host);
     let mut outcome = drive.settle(&trip, false)?;
     if matches!(outcome.0.ending, Ending::Undecided(_))
@@ -90,7 +90,7 @@ fn passed_on(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Option<HostN
 /// The sender settles, and we look at what came of it. Only where it has nothing to settle do we put our own side in order.
 fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &Row) -> Ended {
     let domu = &row.domu;
-    drive.tell(&format!("{domu}: {} {} since {}", row.state, row.host, row.since));
+    drive.tell(&format!("{domu}: {}", row.in_words()));
     let receiving = end.receiving.as_ref().map(|who| {
         let text = format!("{domu} is just being received: {who}\n  nothing was touched; try again when that has ended");
         Stop::new(Exit::Refused, text)
@@ -112,6 +112,7 @@ fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &
     }
     let names_us = |r: &Row| r.host.same_host(&drive.us) && (r.state == State::Leaving || !r.open.is_empty());
     if far.row.as_ref().is_some_and(names_us) {
+        drive.touch();
         let exit = Exit::of_code(peer.settle(domu)?);
         let after = drive.look_here()?;
         setting.world.say(To::Out, &format!("On {}: {}.", drive.us, after.copies_in_words()));
@@ -187,8 +188,9 @@ fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: 
             .map_err(|why| Stop::new(Exit::Failed, why))?;
         setting.world.say(To::Out, &format!("{domu} runs on {}.", drive.us));
         let text = format!(
-            "{} could not be asked, so DRBD's options stay as they are: {error}\n  later: xen-migrate recover {domu}",
-            row.host
+            "{}, so DRBD's options stay as they are{}\n  later: xen-migrate recover {domu}",
+            error.reason(),
+            error.advice().map_or(String::new(), |advice| format!("\n  try: {advice}"))
         );
         setting.world.say(To::Err, &text);
         return Ok(Exit::Failed);
@@ -269,7 +271,7 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
                 .map_err(|w| Stop::new(Exit::Failed, w))?;
             format!("{domu} runs here; the record said away on {} and was put right.", row.host)
         }
-        Some(row) => format!("{domu}: {} {} since {}; nothing is in flight.", row.state, row.host, row.since),
+        Some(row) => format!("{domu}: {}; nothing is in flight.", row.in_words()),
         None => format!("{domu}: nothing is in flight, and nothing was left behind."),
     };
     setting.world.say(To::Out, &text);

@@ -159,7 +159,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
     let (h, t) = (Copies::of(here), Copies::of(there));
     let seen = || format!("on {}: {}; on {}: {}", here.host, here.copies_in_words(), there.host, there.copies_in_words());
     let undecided = |commands: Vec<String>| Verdict::Undecided(seen(), commands);
-    let look = || vec![format!("{} list", here.toolstack), format!("ssh {} {} list", there.host, there.toolstack)];
+    let look = || vec![format!("{} list", here.toolstack), format!("on {}: {} list", there.host, there.toolstack)];
 
     // The one thing that must never be, whatever the names and whoever is at work.
     let executes = |end: &End| end.copies.iter().any(|c| c.domain.state.executes());
@@ -453,7 +453,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         (None, None) if reported => Verdict::Arrived(None),
         (None, None) => {
             let roles: Vec<String> = here.replicas.iter().map(ReplicaSeen::in_words).collect();
-            let what = format!("{domu} is not here, and {} cannot be seen ({why}); DRBD shows: {}", trip.to, roles.join("; "));
+            let what = format!("{domu} is not here, and {} cannot be seen: {why}. DRBD shows: {}", trip.to, roles.join("; "));
             Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
         }
         (_, Some((_, Is::Executing))) if here.toolstack == Toolstack::Xm => {
@@ -461,7 +461,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         }
         _ => {
             let what = format!(
-                "{}; whether {} runs it cannot be seen ({why}). Do not resume or unpause anything before that is known",
+                "{}; whether {} runs it cannot be seen: {why}. Do not resume or unpause anything before that is known",
                 here.copies_in_words(),
                 trip.to
             );

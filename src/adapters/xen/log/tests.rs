@@ -150,7 +150,7 @@ fn a_lost_handshake_is_undefined() {
     let text = recording!("xl-4.20-migrate-handshake-lost.stderr.txt");
     let words = read_log(text);
     assert!(words.undefined && words.go_given && words.may_run_there() && !words.successful && !words.resumed_ok);
-    assert!(why(text).unwrap().contains("look at both hosts"));
+    assert!(why(text).unwrap().contains("after the target had been told to start"));
     assert_eq!(text.lines().filter_map(milestone).next_back(), Some(Milestone::Undefined));
 }
 
