@@ -32,6 +32,9 @@ pub enum Failure {
     /// The look before or after it failed.
     #[error(transparent)]
     Look(#[from] LookError),
+    /// Somebody has the device open.
+    #[error("{0}")]
+    HeldOpen(String),
     /// It was done, and the look afterwards shows that it did not work.
     #[error("{0}")]
     NotSo(String),
@@ -251,8 +254,10 @@ fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
 /// demotes by itself, then we ask, for half a minute.
 fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     let mut asked = false;
-    patiently(world, Duration::from_secs(30), || {
+    let mut devices = Vec::new();
+    let ended = patiently(world, Duration::from_secs(30), || {
         let (_, seen) = replica(world, resource)?;
+        devices = seen.configured.volumes.iter().map(|v| v.device.clone()).collect();
         if matches!(seen.replica.role, Role::Secondary) {
             return Ok(());
         }
@@ -266,7 +271,13 @@ fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
             return Ok(());
         }
         Err(Failure::NotSo(format!("{resource} was told to become Secondary and is {}", after.replica.role)))
-    })
+    });
+    match ended {
+        Err(Failure::Drbd(error)) if matches!(error.why, Why::HeldOpen { .. }) => {
+            Err(Failure::HeldOpen(format!("{error}\n  who holds it: fuser -v {}", devices.join(" "))))
+        }
+        ended => ended,
+    }
 }
 
 fn wake(world: &dyn World, domu: &DomuName, called: CopyName, id: u32) -> Result<(), Failure> {

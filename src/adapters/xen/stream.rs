@@ -140,35 +140,39 @@ fn padded(length: u32) -> u64 {
     u64::from(length).next_multiple_of(8)
 }
 
+/// A stream as Xen 4.17 writes it, with so many bytes of memory in it: zeros, which look like END.
+#[cfg(test)]
+pub(crate) fn example(memory: usize) -> Vec<u8> {
+    let record = |kind: u32, body: &[u8]| {
+        let mut bytes = [kind.to_le_bytes(), (body.len() as u32).to_le_bytes()].concat();
+        bytes.extend(body);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    };
+    let mut bytes = MAGIC.to_vec();
+    for word in [BYTE_ORDER, 3, 0, 13] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(b"{ \"c_info\": 1");
+    bytes.extend(b"LibxlFmt\0\0\0\x02\0\0\0\0");
+    bytes.extend(record(LIBXC_CONTEXT, b""));
+    bytes.extend([0xff; 8]);
+    bytes.extend(b"XENF\0\0\0\x03\0\0\0\0\0\0\0\0");
+    bytes.extend([2, 0, 0, 0, 12, 0, 0, 0, 4, 0, 0, 0, 17, 0, 0, 0]);
+    bytes.extend(record(1, &vec![0; memory]));
+    bytes.extend(record(9, b"hvm context"));
+    bytes.extend(record(LIBXC_END, b""));
+    bytes.extend(record(2, b"emulator"));
+    bytes.extend(record(LIBXL_END, b""));
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A stream as Xen 4.17 writes it, with little in it.
     fn stream() -> Vec<u8> {
-        let record = |kind: u32, body: &[u8]| {
-            let mut bytes = [kind.to_le_bytes(), (body.len() as u32).to_le_bytes()].concat();
-            bytes.extend(body);
-            bytes.resize(bytes.len().next_multiple_of(8), 0);
-            bytes
-        };
-        let mut bytes = MAGIC.to_vec();
-        for word in [BYTE_ORDER, 3, 0, 13] {
-            bytes.extend(word.to_le_bytes());
-        }
-        bytes.extend(b"{ \"c_info\": 1");
-        bytes.extend(b"LibxlFmt\0\0\0\x02\0\0\0\0");
-        bytes.extend(record(LIBXC_CONTEXT, b""));
-        bytes.extend([0xff; 8]);
-        bytes.extend(b"XENF\0\0\0\x03\0\0\0\0\0\0\0\0");
-        bytes.extend([2, 0, 0, 0, 12, 0, 0, 0, 4, 0, 0, 0, 17, 0, 0, 0]);
-        // Page data full of zeros, which look like END, and of an odd length.
-        bytes.extend(record(1, &[0; 4099]));
-        bytes.extend(record(9, b"hvm context"));
-        bytes.extend(record(LIBXC_END, b""));
-        bytes.extend(record(2, b"emulator"));
-        bytes.extend(record(LIBXL_END, b""));
-        bytes
+        example(4099)
     }
 
     /// Feeds it in pieces of some size; where the mark came, and which.

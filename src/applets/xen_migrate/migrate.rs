@@ -8,6 +8,7 @@ use crate::adapters::look;
 use crate::adapters::xen::MigrateWords;
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::End;
+use crate::core::fault::Fault;
 use crate::core::migrate::Trip;
 use crate::core::migrate::check::{self, Objection};
 use crate::core::migrate::prepare;
@@ -27,8 +28,10 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
     };
     let to = entry.hosts[0].clone();
     let words = entry.options.clone();
-    let checked = options::check(ground.toolstack, &words)
-        .map_err(|bad| Stop::new(Exit::Usage, format!("{}:{}: {bad}", table::PATH, entry.line)))?;
+    let checked = options::check(ground.toolstack, &words).map_err(|bad| {
+        let column = entry.columns.get(bad.place).copied().unwrap_or(1);
+        Stop::new(Exit::Usage, Fault::new(entry.line, column, bad.to_string(), "").render(table::PATH, &ground.table.text))
+    })?;
     let others = entry.hosts[1..].to_vec();
     send(setting, domu, &to, &others, &checked, how)
 }
@@ -76,7 +79,11 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
     let reported = flight.as_ref().is_ok_and(|words| words.successful);
     let outcome = drive.settle(&trip, reported)?;
     if let Err(why) = &flight {
-        drive.tell(&format!("the migration failed: {why}"));
+        let what = match outcome.0.ending {
+            Ending::Arrived(_) => format!("{} did not see the end of it, but both ends show it", here.toolstack),
+            _ => "the migration failed".to_string(),
+        };
+        drive.tell(&format!("{what}: {why}"));
     }
     let exit = drive::report(setting, domu, &us, &trip, &outcome);
     Ok(match outcome.0.ending {

@@ -77,6 +77,10 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
         }
         None => found.about_flying_blind(here, trip),
     }
+    // Whoever is at work on it is the reason for all else that is not in its place.
+    if found.list.iter().any(|o| o.check == Check::Busy) {
+        found.list.retain(|o| o.check == Check::Busy);
+    }
     found.list.retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
     found.list
 }
@@ -117,11 +121,11 @@ impl Objections {
             }
         }
         if let Some(holder) = &here.busy {
-            let advice = "wait until it has ended; nothing was touched".to_string();
+            let advice = "wait until it has ended".to_string();
             self.add(Check::Busy, format!("{domu} is being worked on: {holder}"), "one tool at a time", advice);
         }
         if let Some(who) = &here.receiving {
-            let advice = "wait until it has ended; nothing was touched".to_string();
+            let advice = "wait until it has ended".to_string();
             self.add(Check::Busy, format!("{domu} is being received here: {who}"), "no migration to here", advice);
         }
         let leftover = here.copies.iter().find(|c| c.called != CopyName::Plain);
@@ -312,11 +316,11 @@ impl Objections {
         let asked_by_it = there.row.as_ref().is_some_and(|r| r.state == State::Returning && r.host.same_host(&here.host));
         if let Some(holder) = there.busy.as_ref().filter(|_| !asked_by_it) {
             let seen = format!("on {} {domu} is being worked on: {holder}", trip.to);
-            self.add(Check::Busy, seen, "one tool at a time", "wait until it has ended; nothing was touched".into());
+            self.add(Check::Busy, seen, "one tool at a time", "wait until it has ended".into());
         }
         if let Some(who) = &there.receiving {
             let seen = format!("{} is receiving {domu}: {who}", trip.to);
-            self.add(Check::Busy, seen, "no other migration of it", "wait until it has ended; nothing was touched".into());
+            self.add(Check::Busy, seen, "no other migration of it", "wait until it has ended".into());
         }
         for what in &there.unseen {
             self.add(Check::Host, format!("on {}: {what}", there.host), "everything seen", "mend that, then try again".into());
@@ -346,12 +350,15 @@ impl Objections {
         match (&here.config, &there.config) {
             (Some(ours), None) => {
                 let seen = format!("{host} has no config file for {domu}");
-                let advice = format!("scp {} {host}:{}; or --despite config", ours.path, ours.path);
+                let advice = format!("copy {} to {host}; or --despite config", ours.path);
                 self.add(Check::Config, seen, "its config file on both ends, or it cannot be started there", advice);
             }
             (Some(ours), Some(theirs)) if ours.digest != theirs.digest => {
                 let seen = format!("{} here and {} on {host} differ", ours.path, theirs.path);
-                let advice = format!("ssh {host} cat {} | diff {} -; or --despite config", theirs.path, ours.path);
+                let advice = format!(
+                    "sha256sum {}; on {host}: sha256sum {}; make them the same, or --despite config",
+                    ours.path, theirs.path
+                );
                 self.add(Check::Config, seen, "the same config on both ends", advice);
             }
             _ => {}

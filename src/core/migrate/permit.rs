@@ -85,6 +85,8 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             None => Err(format!("drbd.conf here does not know {resource}")),
         },
         Deed::EndReceiving => expected().map(|_| ()),
+        // Gone already is what was wished for.
+        Deed::Destroy { called: CopyName::Incoming, .. } if here.copy(CopyName::Incoming).is_none() => expected().map(|_| ()),
         Deed::Destroy { called: CopyName::Incoming, id } => copy(CopyName::Incoming, *id),
         Deed::Adopt { id } => {
             copy(CopyName::Incoming, *id)?;
@@ -184,6 +186,7 @@ mod tests {
         assert!(may(Deed::Adopt { id: 7 }, &end));
         assert!(may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &end));
         assert!(!may(Deed::Destroy { called: CopyName::Incoming, id: 8 }, &end), "another id");
+        assert!(may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &arriving()), "gone already");
         assert!(!may(Deed::Demote(r0()), &end), "it is in use");
         assert!(!may(Deed::Release, &end));
         end.receiving = Some("pid 1".into());

@@ -3,7 +3,6 @@
 use super::*;
 use crate::adapters::real::relay::between;
 use crate::adapters::{Ended, Halt, Input};
-use crate::lab::programs::xl_stream;
 use std::fs::File;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, channel};
@@ -56,12 +55,9 @@ fn in_its_place(root: &TempDir, mut call: Call) -> Call {
     call
 }
 
+/// A stream with half a megabyte of memory.
 fn stream() -> Vec<u8> {
-    let mut bytes = xl_stream::head("pretend");
-    bytes.extend(xl_stream::memory(500_000));
-    bytes.extend(vec![7; 500_000]);
-    bytes.extend(xl_stream::tail());
-    bytes
+    crate::adapters::xen::stream::example(500_000)
 }
 
 #[test]
