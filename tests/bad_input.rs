@@ -882,3 +882,30 @@ fn tools_that_break_while_it_flies_leave_a_record_that_recover_settles() {
         }
     }
 }
+
+/// The look after a journey back fails: something was touched, so nobody may say that nothing was.
+#[test]
+fn a_look_that_fails_after_a_reverse_does_not_say_that_nothing_was_touched() {
+    let lab = pair();
+    assert_eq!(migrate(&lab).code, 0);
+    let quirk = Quirk::Instead {
+        host: A.into(),
+        begins: "xl".into(),
+        times: u32::MAX,
+        code: 1,
+        out: String::new(),
+        err: NO_HYPERVISOR.into(),
+    };
+    lab.inject(When::Stage("web".into(), xen_drbd::lab::Stage::Destroyed), Deed::Arm(quirk.clone()));
+    let ran = lab.run(A, &["xen-migrate", "reverse", "web"]);
+    assert_eq!(lab.planned(), 0);
+    assert_eq!(ran.code, 5, "{}{}", ran.err, ran.out);
+    let (_, end) = ran.err.rsplit_once("xen-migrate: ").expect("its last words");
+    assert!(end.contains("xen-migrate recover web") && !end.contains("nothing was"), "{end}");
+    lab.perform(&Deed::Disarm(quirk), None);
+    for end in [B, A] {
+        lab.run(end, &["xen-migrate", "recover", "web"]);
+    }
+    assert_eq!(lab.runs_on("web"), [A]);
+    assert!(lab.findings().is_empty(), "{:?}", lab.findings());
+}

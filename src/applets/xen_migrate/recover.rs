@@ -7,7 +7,7 @@ use super::{Ended, Setting, reverse};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
-use crate::core::facts::{CopyName, End};
+use crate::core::facts::{CopyName, End, ending_of_reception};
 use crate::core::migrate::Trip;
 use crate::core::migrate::settle::Ending;
 use crate::core::names::{DomuName, HostName};
@@ -201,7 +201,8 @@ fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: 
     }
     let mut stop = blind(&drive.us, row, &error.to_string()).with(&format!("here: {}", end.copies_in_words()));
     if let Some(who) = &end.receiving {
-        stop = stop.with(&format!("still receiving: {who}; where the sender is gone for good, end its xl migrate-receive first"));
+        stop = stop.with(&format!("still being received: {who}"));
+        stop = stop.with(&format!("only if the sender is gone for good: {}", ending_of_reception(who)));
     }
     // The disk here is as new as the sender's last write that was acknowledged; the memory in a copy that never ran may be older.
     let ids: Vec<String> = end.copies.iter().map(|c| format!("{} destroy {}; ", end.toolstack, c.domain.id)).collect();
@@ -252,8 +253,13 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
     if !matches!(&row, Some(row) if row.state == State::Visiting) && ssh::has_key(setting.world, &drive.us) {
         drive.face(&partner);
         match drive.look_there() {
-            Some(Ok(far)) if far.row.as_ref().is_some_and(|r| r.state.in_flight() && r.host.same_host(&drive.us)) => {
-                drive.tell(&format!("{domu}: on {partner} its journey from here is still on the record"));
+            Some(Ok(far))
+                if far.row.as_ref().is_some_and(|r| r.state.in_flight() && r.host.same_host(&drive.us))
+                    || (far.running().is_some() && end.running().is_some()) =>
+            {
+                if far.row.as_ref().is_some_and(|r| r.state.in_flight()) {
+                    drive.tell(&format!("{domu}: on {partner} its journey from here is still on the record"));
+                }
                 let now = Moment::from(setting.world.now());
                 let trip = row.as_ref().map_or_else(|| Trip::to(&partner, now), |row| Trip::of_row(row, now));
                 let outcome = drive.settle(&trip, false)?;
@@ -265,6 +271,15 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         }
     }
     let text = match row {
+        Some(row) if row.state == State::Visiting && end.copies.is_empty() => return visitor_gone(setting, &drive, &row),
+        Some(row) if row.state == State::Passed && end.running().is_some() => {
+            let back = row.home.as_ref().unwrap_or(&row.host);
+            let visiting = Row { state: State::Visiting, host: back.clone(), ..row.clone() };
+            drive
+                .walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Note(visiting), "it runs here")])
+                .map_err(|w| Stop::new(Exit::Failed, w))?;
+            format!("{domu} runs here; the record said passed on to {} and was put right.", row.host)
+        }
         Some(row) if row.state == State::Away && end.running().is_some() => {
             drive
                 .walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Forget, "it runs here")])
@@ -275,6 +290,27 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         None => format!("{domu}: nothing is in flight, and nothing was left behind."),
     };
     setting.world.say(To::Out, &text);
+    Ok(Exit::Done)
+}
+
+/// It was visiting, and nothing of it is here any more: called home while this Dom0 was down, or ended.
+fn visitor_gone(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Ended {
+    let domu = &row.domu;
+    let home = row.home.as_ref().unwrap_or(&row.host);
+    let at_home = ssh::has_key(setting.world, &drive.us).then(|| Peer::new(setting.world, &drive.us, home).look(domu, &[]));
+    if at_home.is_some_and(|seen| seen.is_ok_and(|end| end.running().is_some())) {
+        drive
+            .walk(&Trip::of_row(row, row.since), &[Step::here(Deed::Forget, "it runs at home")])
+            .map_err(|why| Stop::new(Exit::Failed, why))?;
+        setting.world.say(To::Out, &format!("{domu} runs on {home}."));
+        return Ok(Exit::Done);
+    }
+    let text = format!(
+        "{domu} was visiting here since {} and is not here any more\n  on {home}: xen-migrate reverse {domu}   (finds it, or says how to \
+         start it there)",
+        row.since
+    );
+    setting.world.say(To::Err, &text);
     Ok(Exit::Done)
 }
 

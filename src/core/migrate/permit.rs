@@ -3,7 +3,7 @@
 
 use super::gate::may_promote;
 use crate::core::drbd::Role;
-use crate::core::facts::{CopyName, End};
+use crate::core::facts::{CopyName, End, ending_of_reception};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::State;
 use crate::core::step::Deed;
@@ -27,7 +27,11 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
     let copy = |called: CopyName, id: u32| {
         expected()?;
         if let Some(who) = &here.receiving {
-            return Err(format!("{domu} is still being received: {who}"));
+            let end = ending_of_reception(who);
+            return Err(format!(
+                "{domu} is still being received: {who}\n  if its sender is gone for good, on {}: {end}",
+                here.host
+            ));
         }
         match here.copies.iter().find(|c| c.called == called && c.domain.id == id) {
             Some(copy) if copy.domain.state.paused && copy.domain.state.shutdown.is_none() => Ok(()),
