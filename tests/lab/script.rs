@@ -338,7 +338,11 @@ fn timeless(line: &str) -> String {
             None => word.to_string(),
         });
     }
-    let line = words.join(" ");
+    let mut line = words.join(" ");
+    if line.starts_with("Domain-0 ") {
+        // Its processor time.
+        line.truncate(line.trim_end().rfind(' ').unwrap_or_default());
+    }
     match line.split_once(" MiB, ") {
         Some((progress, speed)) if speed.contains(" MiB/s, about ") => format!("{progress} MiB"),
         _ => line,
