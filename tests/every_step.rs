@@ -242,9 +242,3 @@ fn reverse_drbd_9_phy_disk() {
 fn reverse_drbd_8_4_phy_disk() {
     break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Phy, Verb::Reverse);
 }
-
-#[test]
-#[ignore]
-fn migrate_xm() {
-    break_at_every_step(Generation::V84, Toolstack::Xm, DiskForm::Script, Verb::Migrate);
-}
