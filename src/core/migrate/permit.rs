@@ -92,9 +92,6 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             if both { Err(format!("{resource} is Primary on both ends: {}", seen.in_words())) } else { Ok(()) }
         }
         Deed::Connect(resource) => match here.replica(resource) {
-            // This end may have settled the journey while DRBD was still apart. To connect promotes nothing and discards nothing: DRBD
-            // refuses what has two histories.
-            Some(_) if here.row.is_none() && here.disks.iter().any(|d| d.resource.as_ref() == Some(resource)) => Ok(()),
             Some(_) => expected().map(|_| ()),
             None => Err(format!("drbd.conf here does not know {resource}")),
         },
@@ -174,17 +171,6 @@ mod tests {
                 assert!(!may(deed.clone(), &end), "{deed}");
             }
         }
-    }
-
-    #[test]
-    fn what_stands_alone_after_its_journey_may_be_connected_and_nothing_else() {
-        let mut end = arriving();
-        end.row = None;
-        end.disks.push(disk(Some("r0")));
-        assert!(may(Deed::Connect(r0()), &end));
-        assert!(!may(Deed::Promote(r0()), &end) && !may(Deed::Open(r0()), &end) && !may(Deed::Demote(r0()), &end));
-        end.row = Some(Row { host: "dom0-x".parse().unwrap(), ..row(State::Arriving) });
-        assert!(!may(Deed::Connect(r0()), &end), "another journey");
     }
 
     #[test]

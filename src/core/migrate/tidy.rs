@@ -90,7 +90,10 @@ pub(super) fn tidy_after_staying(here: &End, there: Far<'_>, trip: &Trip, note: 
         }
     }
     tidy.close(Some(&here.host));
-    tidy.tell_there(Step::there(Deed::Release, "nothing comes any more"));
+    // While DRBD is apart the journey is not over there either: who is not expected may not connect it.
+    if tidy.is_over() {
+        tidy.tell_there(Step::there(Deed::Release, "nothing comes any more"));
+    }
     tidy.finish(truth, Ending::Stayed(note))
 }
 
@@ -261,10 +264,14 @@ impl<'a> Tidy<'a> {
         }
     }
 
+    /// Nothing is left that the records must wait for. A split brain is DRBD's affair and a person's: `status` shows it.
+    fn is_over(&self) -> bool {
+        self.pending.is_empty() || !self.commands.is_empty()
+    }
+
     /// The last word in the record, once nothing is open any more. What is pending stays there as [`Tidy::note`] has put it.
     fn finish(mut self, truth: Option<Row>, ending: Ending) -> Settlement {
-        // A split brain is DRBD's affair and a person's: `status` shows it, the record need not.
-        if self.pending.is_empty() || !self.commands.is_empty() {
+        if self.is_over() {
             let why = if self.pending.is_empty() { "all is in order" } else { "the journey is over; the rest is for a person" };
             match (truth, &self.here.row) {
                 (Some(row), Some(now)) if same(now, &row) => {}
