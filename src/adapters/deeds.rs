@@ -8,7 +8,7 @@ use super::here;
 use super::look::{DrbdGround, LookError, drbd_ground, receive_lock_name};
 use super::store::{self, StoreError};
 use super::xen::{self, Gone, XenError};
-use crate::core::drbd::{Connection, Fencing, Options, Role};
+use crate::core::drbd::{Connection, Fencing, Generation, Options, Role};
 use crate::core::facts::{CopyName, ReplicaSeen};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::{Moment, Record, Row, State};
@@ -174,14 +174,22 @@ fn open(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     })
 }
 
-fn close(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(), Failure> {
+/// The options of the operator's file again, whoever changed them. DRBD 8.3 has none to put back.
+pub fn put_options_back(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     patiently(world, Duration::from_secs(20), || {
         let (ground, seen) = replica(world, resource)?;
+        if ground.generation == Some(Generation::V83) {
+            return Ok(());
+        }
         match seen.options {
             Some(now) => change(world, &ground, resource, &now, seen.configured.options),
             None => Err(Failure::NotSo(format!("the options of {resource} could not be read"))),
         }
-    })?;
+    })
+}
+
+fn close(world: &dyn World, cause: &Cause, resource: &ResourceName) -> Result<(), Failure> {
+    put_options_back(world, resource)?;
     Ok(store::update(world, |record| {
         let Some(mut row) = record.row(&cause.domu).cloned() else { return };
         row.open.retain(|r| r != resource);
@@ -252,7 +260,7 @@ fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
 
 /// The block backend, udev or multipath may hold the device a moment longer (F27): a second of patience for the script that
 /// demotes by itself, then we ask, for half a minute.
-fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
+pub fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     let mut asked = false;
     let mut devices = Vec::new();
     let ended = patiently(world, Duration::from_secs(30), || {

@@ -218,6 +218,13 @@ impl Ground {
             .collect()
     }
 
+    /// A disk of a config whose words are understood.
+    pub fn planned_disk(&self, planned: &config::DiskUse<'_>) -> DiskSeen {
+        let disk = planned.disk;
+        let seen = (disk.vdev.clone(), disk.target.clone(), disk.writable, disk.cdrom);
+        self.disk(seen, &planned.used, planned.promotion, &mut Vec::new())
+    }
+
     fn disk(
         &self,
         seen: (String, String, bool, bool),

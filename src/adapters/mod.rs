@@ -3,6 +3,7 @@
 //! [`World`] is the one door between deciding and doing: programs, files, locks, the clock, the dice and what a person reads
 //! all pass through it. [`real`] is the world itself; `lab` is a pretend one.
 
+pub mod boot;
 pub mod deeds;
 pub mod drbd;
 pub mod here;
@@ -86,6 +87,23 @@ pub trait World {
 
     /// Somebody asked us to stop (SIGINT, SIGTERM).
     fn stopping(&self) -> bool;
+
+    /// Somebody asked us to look again (SIGHUP) since this was last asked.
+    fn reloading(&self) -> bool;
+
+    /// Waits without any work in between: until `until` (of [`World::clock`]), or somebody asks us to stop or to look again, or
+    /// `heard` says stop to a line of the program, which never ends by itself (`drbdsetup events2`) and is ended with the wait.
+    fn listen(&self, call: Option<&Call>, until: Duration, heard: &mut dyn FnMut(&str) -> Flow) -> Result<Woken, CallError>;
+
+    /// Starts this very program once more, with these arguments (`argv[0]` first), in the background: without our terminal, our
+    /// streams and our end.
+    fn begin(&self, argv: &[String]) -> io::Result<()>;
+
+    /// Asks the holder of a lock for something. False: nobody holds it.
+    fn summon(&self, lock: &str, what: Summons) -> io::Result<bool>;
+
+    /// Tells the service manager how we are (`READY=1`, sd_notify(3)), where there is one.
+    fn notify(&self, state: &str);
 
     /// A line for the person (or the peer) that called us. That nobody reads it is no error.
     fn say(&self, to: To, line: &str);
@@ -266,6 +284,28 @@ pub enum Flow {
     /// Let it go on.
     On,
     /// End it gently.
+    Stop,
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// A line of the program.
+    Heard,
+    /// The time has come.
+    Time,
+    /// Somebody asked us to stop or to look again.
+    Asked,
+    /// The program has ended, which it should not.
+    Ended,
+}
+
+/// What the holder of a lock is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summons {
+    /// To look again (SIGHUP).
+    Reload,
+    /// To end (SIGTERM).
     Stop,
 }
 

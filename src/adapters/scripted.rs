@@ -3,7 +3,7 @@
 //! It answers by argv. A call that nobody wrote an answer for, and every verb that has no place in such a test, ends the test
 //! with a panic that names it: an adapter that asks one question too many is found at once.
 
-use super::{Call, CallError, Ended, Flow, Halt, Held, LockError, Nap, Output, Sign, To, World};
+use super::{Call, CallError, Ended, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -154,6 +154,21 @@ impl World for Scripted {
         panic!("nobody is to end the holder of {lock}")
     }
 
+    fn reloading(&self) -> bool {
+        panic!("no test of an adapter waits")
+    }
+    fn listen(&self, _: Option<&Call>, _: Duration, _: &mut dyn FnMut(&str) -> Flow) -> Result<Woken, CallError> {
+        panic!("no test of an adapter waits")
+    }
+    fn begin(&self, _: &[String]) -> io::Result<()> {
+        panic!("no test of an adapter waits")
+    }
+    fn summon(&self, _: &str, _: Summons) -> io::Result<bool> {
+        panic!("no test of an adapter waits")
+    }
+    fn notify(&self, _: &str) {
+        panic!("no test of an adapter waits")
+    }
     fn stopping(&self) -> bool {
         panic!("no adapter asks whether to stop");
     }

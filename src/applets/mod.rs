@@ -1,6 +1,7 @@
 //! The front doors, one for each name of the executable. They import core and adapters.
 
 pub mod exit;
+pub mod xen_drbd_auto;
 pub mod xen_migrate;
 
 use crate::adapters::real::Real;
@@ -95,7 +96,7 @@ pub fn run(world: &dyn World, argv: &[String], around: &Surroundings) -> i32 {
     match name.as_str() {
         "xen-migrate" => xen_migrate::run(world, &argv[1..], around),
         "migrate2" => xen_migrate::run_migrate2(world, &argv[1..], around),
-        "xen-drbd-auto" => xen_drbd_auto(world),
+        "xen-drbd-auto" => xen_drbd_auto::run(world, &argv[1..]),
         _ => match argv.get(1).map(String::as_str) {
             Some(name) if NAMES.contains(&name) => run(world, &argv[1..], around),
             None | Some("help" | "-h" | "--help") => {
@@ -132,12 +133,6 @@ fn listing(name: &str) -> String {
          Each of them knows --help. symlinks.sh puts the names in place.",
         env!("CARGO_PKG_VERSION")
     )
-}
-
-fn xen_drbd_auto(world: &dyn World) -> i32 {
-    world.say(To::Err, "xen-drbd-auto: this version does not start domUs at boot yet; nothing was started, nothing is waiting");
-    // LSB: unimplemented feature.
-    3
 }
 
 #[cfg(test)]

@@ -212,6 +212,9 @@ pub struct Configured {
     pub options: Options,
     /// DRBD 9: `auto-promote` (default yes).
     pub auto_promote: bool,
+    /// DRBD 9: `quorum` is anything but `off`, its default. Without it DRBD says `quorum:yes` to everybody.
+    #[serde(default)]
+    pub quorum: bool,
 }
 
 /// One volume as the operator's files have it.

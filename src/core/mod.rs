@@ -11,6 +11,7 @@
 //! * **table**: `migrate-tab.txt`. **record**: `migrate-status.txt`.
 //! * A file has **faults**; a plan may be a **refusal** (nothing touched); a deed may be a **failure** (something may have moved).
 
+pub mod boot;
 pub mod config;
 pub mod drbd;
 pub mod facts;

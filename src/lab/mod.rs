@@ -22,6 +22,7 @@
 //! A deed may itself run a command ([`Deed::Run`]): that is how two operators, or a daemon and an operator, meet.
 
 mod asks;
+mod background;
 pub mod faults;
 pub mod folder;
 pub mod invariants;
@@ -67,6 +68,8 @@ pub struct Lab {
     lines: RefCell<BTreeMap<usize, Lines>>,
     /// Where the programs are processes of the real system.
     outside: RefCell<Option<Rc<dyn Outside>>>,
+    /// Who waits in the background.
+    background: RefCell<Vec<background::Background>>,
 }
 
 /// What is different where the programs are real processes and the model is kept in a folder ([`folder`]).
@@ -122,6 +125,7 @@ impl Lab {
             depth: Cell::new(0),
             lines: RefCell::default(),
             outside: RefCell::default(),
+            background: RefCell::default(),
         }
     }
 
@@ -234,6 +238,19 @@ impl Lab {
 
     /// Lets time pass in the whole fleet.
     pub fn pass(&self, time: Millis) {
+        if self.depth.get() > 0 || !self.has_background() {
+            return self.only_pass(time);
+        }
+        // In pieces, so that whoever waits in the background has his turn in time.
+        let until = self.clock() + time;
+        self.tend();
+        while self.clock() < until {
+            self.only_pass((until - self.clock()).min(1000));
+            self.tend();
+        }
+    }
+
+    fn only_pass(&self, time: Millis) {
         let until = self.clock() + time;
         while let Some((at, deed)) = self.next_timed(until) {
             let now = self.clock();

@@ -3,7 +3,7 @@
 use super::model::{Fleet, Lock, Millis, Pid, Quirk};
 use super::programs::{self, Ctx, Printed, Relaying, Watching};
 use super::{Killed, Lab};
-use crate::adapters::{Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Sign, To, World};
+use crate::adapters::{Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Sign, Summons, To, Woken, World};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -219,6 +219,7 @@ impl World for LabWorld<'_> {
         while self.lab.clock() < until && !self.stopping() {
             // In pieces of a second at most, so that a signal ends it in time.
             self.lab.pass((until - self.lab.clock()).min(1000));
+            self.lab.tend();
             self.lab.survive(&self.host, self.pid);
         }
         self.lab.finish(number, &self.host, self.pid, &what);
@@ -229,6 +230,7 @@ impl World for LabWorld<'_> {
         let what = format!("rest {} ms", time.as_millis());
         let number = self.lab.begin(&self.host, self.pid, &what);
         self.lab.pass(time.as_millis() as Millis);
+        self.lab.tend();
         self.lab.finish(number, &self.host, self.pid, &what);
     }
 
@@ -297,6 +299,54 @@ impl World for LabWorld<'_> {
             }
         });
         Ok(())
+    }
+
+    fn reloading(&self) -> bool {
+        self.lab.with(|f| f.host_mut(&self.host).process_mut(self.pid).is_some_and(|p| std::mem::take(&mut p.reload)))
+    }
+
+    /// Only the clock and a person wake it: what waits for events has its turns (`background`), or is a real process.
+    fn listen(&self, _: Option<&Call>, until: Duration, _: &mut dyn FnMut(&str) -> Flow) -> Result<Woken, CallError> {
+        let until = until.as_millis() as Millis;
+        let asked = || self.lab.with(|f| f.host(&self.host).process(self.pid).is_some_and(|p| p.reload));
+        while self.lab.clock() < until {
+            if self.stopping() || asked() {
+                return Ok(Woken::Asked);
+            }
+            self.nap(Duration::from_millis((until - self.lab.clock()).min(1000)));
+        }
+        Ok(Woken::Time)
+    }
+
+    fn begin(&self, argv: &[String]) -> io::Result<()> {
+        let what = format!("begin {}", argv.join(" "));
+        let number = self.lab.begin(&self.host, self.pid, &what);
+        self.lab.begin_background(&self.host, argv);
+        self.lab.finish(number, &self.host, self.pid, &what);
+        Ok(())
+    }
+
+    fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {
+        let words = format!("summon {lock} {what:?}");
+        let number = self.lab.begin(&self.host, self.pid, &words);
+        let found = self.lab.with(|f| {
+            let holders = f.host(&self.host).locks.get(lock).map(|l| l.holders.clone()).unwrap_or_default();
+            for pid in &holders {
+                if let Some(process) = f.host_mut(&self.host).process_mut(*pid) {
+                    match what {
+                        Summons::Reload => process.reload = true,
+                        Summons::Stop => process.stopping = true,
+                    }
+                }
+            }
+            !holders.is_empty()
+        });
+        self.lab.finish(number, &self.host, self.pid, &words);
+        Ok(found)
+    }
+
+    fn notify(&self, state: &str) {
+        self.lab.with(|f| f.log(format!("{}[{}] notifies {}", self.host, self.pid, state.replace('\n', " "))));
     }
 
     fn stopping(&self) -> bool {

@@ -13,6 +13,8 @@
 //! introduce                        every Dom0 gets its dedicated key and trusts the others'
 //! starts dom0-alpha web            it runs there
 //! table dom0-alpha: web dom0-beta --live                   a row more in migrate-tab.txt
+//! auto dom0-alpha web              its config stands in /etc/xen/drbd-auto as well
+//! file dom0-alpha /etc/xen/x: name = "x"\nmemory = 1        a file
 //! for-good web                     drbd.conf allows two Primaries, everywhere
 //! guarded web                      drbd.conf says fencing resource-only, everywhere
 //! root-ssh dom0-beta               root of any Dom0 may log in there
@@ -207,9 +209,7 @@ impl Theatre {
             }
         }
         for found in &fleet.findings {
-            // How far the guest had counted is a matter of time, too.
-            let words = found.text.split(' ').map(|w| if w.bytes().all(|b| b.is_ascii_digit() || b == b';') { "N" } else { w });
-            text += &format!("  FOUND {:?}: {}\n", found.kind, words.collect::<Vec<_>>().join(" "));
+            text += &format!("  FOUND {:?}: {}\n", found.kind, found.text);
         }
         if self.lab.planned() > 0 {
             text += &format!("  {} planned deeds never had their moment\n", self.lab.planned());
@@ -388,6 +388,15 @@ fn start_line(lab: &Lab, words: &[&str], line: &str) -> Result<(), String> {
             let row = line.split_once(": ").ok_or("a row is expected after `HOST: `")?.1;
             let before = lab.file(host, TABLE).unwrap_or_default();
             lab.put(host, TABLE, &format!("{before}{row}\n"));
+        }
+        ["auto", host, name] => {
+            let text = lab.file(host, &format!("/etc/xen/{name}.cfg")).ok_or("that domU has no config there")?;
+            lab.put(host, &format!("/etc/xen/drbd-auto/{name}.cfg"), &text);
+        }
+        ["file", host, path] => lab.put(host, path.trim_end_matches(':'), ""),
+        ["file", host, path, ..] => {
+            let text = line.split_once(": ").ok_or("a text is expected after `PATH: `")?.1;
+            lab.put(host, path.trim_end_matches(':'), &text.replace("\\n", "\n"));
         }
         ["for-good", resource] => lab.configure(resource, |c| c.two_primaries = true),
         ["guarded", resource] => lab.configure(resource, |c| c.fencing = Fencing::ResourceOnly),

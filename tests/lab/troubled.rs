@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
-use xen_drbd::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, To, World};
+use xen_drbd::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
 use xen_drbd::applets;
 use xen_drbd::lab::Lab;
 
@@ -146,6 +146,21 @@ impl World for Troubled<'_> {
     }
     fn end_programs_of(&self, lock: &str) -> io::Result<()> {
         self.world.end_programs_of(lock)
+    }
+    fn reloading(&self) -> bool {
+        self.world.reloading()
+    }
+    fn listen(&self, call: Option<&Call>, until: Duration, heard: &mut dyn FnMut(&str) -> Flow) -> Result<Woken, CallError> {
+        self.world.listen(call, until, heard)
+    }
+    fn begin(&self, argv: &[String]) -> io::Result<()> {
+        self.world.begin(argv)
+    }
+    fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {
+        self.world.summon(lock, what)
+    }
+    fn notify(&self, state: &str) {
+        self.world.notify(state);
     }
     fn stopping(&self) -> bool {
         self.world.stopping()

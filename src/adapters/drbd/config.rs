@@ -83,16 +83,14 @@ fn configured(resource: Node<'_, '_>, common: Option<Node<'_, '_>>, host: &str) 
     if volumes.iter().any(|v: &ConfiguredVolume| v.disk.starts_with("/dev/drbd")) {
         return Err("it is stacked upon another DRBD resource".to_string());
     }
-    let auto_promote = [Some(ours), Some(resource), common]
-        .into_iter()
-        .flatten()
-        .find_map(|place| option(place, "options", "auto-promote"))
-        .is_none_or(|word| word != "no");
+    let word = |name| [Some(ours), Some(resource), common].into_iter().flatten().find_map(|place| option(place, "options", name));
+    let auto_promote = word("auto-promote").is_none_or(|word| word != "no");
+    let quorum = word("quorum").is_some_and(|word| word != "off");
     let all: Vec<Node<'_, '_>> = elements(resource, "connection").collect();
     let our: Vec<Node<'_, '_>> = all.iter().filter(|c| joins(**c, &our_names)).copied().collect();
     // Where none can be told to be ours, each of them may be.
     let options = options(resource, common, if our.is_empty() { &all } else { &our }, &places);
-    Ok(Some(Configured { resource: name, volumes, options, auto_promote }))
+    Ok(Some(Configured { resource: name, volumes, options, auto_promote, quorum }))
 }
 
 /// The section of this host and the names it goes by.

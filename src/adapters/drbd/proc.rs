@@ -197,6 +197,7 @@ mod tests {
             volumes: volumes.collect(),
             options: Options::default(),
             auto_promote: true,
+            quorum: false,
         }
     }
 

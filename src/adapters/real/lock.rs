@@ -5,9 +5,10 @@
 //! anywhere: it would release the child's lock as well.
 
 use super::files::{self, Place};
-use super::{Held, LockError, Real, World, now, transport};
+use super::{Held, LockError, Real, Summons, World, now, transport};
 use fs2::FileExt;
 use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -91,13 +92,21 @@ pub(super) fn holder(real: &Real, name: &str) -> Option<String> {
 ///
 /// The pid is the holder's own word in its file, so it counts only while the lock is held and while that pid is one of this program.
 pub(super) fn end_programs_of(real: &Real, name: &str) -> io::Result<()> {
+    if let Some(pid) = holding_pid(real, name)? {
+        transport::end_children(pid);
+    }
+    Ok(())
+}
+
+/// The process that holds a lock, when it is one of this program.
+fn holding_pid(real: &Real, name: &str) -> io::Result<Option<u32>> {
     let mut file = match Place::new(real, &files::run_path(&file_name(name)?)).and_then(|place| place.open(OFlags::RDONLY)) {
         Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
     if had(FileExt::try_lock_shared(&file))? {
-        return Ok(());
+        return Ok(None);
     }
     let mut text = String::new();
     Read::by_ref(&mut file).take(4096).read_to_string(&mut text)?;
@@ -108,8 +117,20 @@ pub(super) fn end_programs_of(real: &Real, name: &str) -> io::Result<()> {
     if exe(&pid.to_string())? != exe("self")? {
         return Err(io::Error::new(ErrorKind::InvalidData, format!("pid {pid} is another program")));
     }
-    transport::end_children(pid);
-    Ok(())
+    Ok(Some(pid))
+}
+
+/// Sends the holder of a lock a signal. False: nobody holds it. The same care as in [`end_programs_of`].
+pub(super) fn summon(real: &Real, name: &str, what: Summons) -> io::Result<bool> {
+    let Some(pid) = holding_pid(real, name)? else { return Ok(false) };
+    let signal = match what {
+        Summons::Reload => Signal::HUP,
+        Summons::Stop => Signal::TERM,
+    };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "the holder's pid is none"))?;
+    rustix::process::kill_process(pid, signal)?;
+    Ok(true)
 }
 
 fn file_name(name: &str) -> io::Result<String> {

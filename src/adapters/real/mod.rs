@@ -2,12 +2,14 @@
 //!
 //! [`Real`] only puts the parts together:
 //! `run` starts programs and hears them out, `watch` follows a long one and its `transport`, `lock` is flock(2), `files` reads and replaces,
-//! `relay` stands between two `xl`, `signals` waits.
+//! `relay` stands between two `xl`, `signals` and `listen` wait, `background` is what a service needs.
 //!
 //! Programs are started by one thread at a time (see `run::spawn`); nothing here needs a second `Real` in the same process,
 //! and nothing breaks when there is one.
 
+mod background;
 mod files;
+mod listen;
 mod lock;
 mod relay;
 mod run;
@@ -17,7 +19,7 @@ mod tests;
 mod transport;
 mod watch;
 
-use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, To, World};
+use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -45,7 +47,7 @@ pub struct Real {
 
 impl Real {
     /// The world below a root folder, or the world. From now on SIGINT and SIGTERM no longer end this process but are told by
-    /// [`World::stopping`]; SIGPIPE is ignored as in every Rust program (children get the default back).
+    /// [`World::stopping`], and SIGHUP by [`World::reloading`]; SIGPIPE is ignored as in every Rust program (children get the default back).
     pub fn new(root: Option<PathBuf>) -> Real {
         Real {
             path: env::var_os("PATH").unwrap_or_default(),
@@ -156,6 +158,26 @@ impl World for Real {
 
     fn stopping(&self) -> bool {
         self.signals.stopping()
+    }
+
+    fn reloading(&self) -> bool {
+        self.signals.reloading()
+    }
+
+    fn listen(&self, call: Option<&Call>, until: Duration, heard: &mut dyn FnMut(&str) -> Flow) -> Result<Woken, CallError> {
+        listen::listen(self, call, until, heard)
+    }
+
+    fn begin(&self, argv: &[String]) -> io::Result<()> {
+        background::begin(self, argv)
+    }
+
+    fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {
+        lock::summon(self, lock, what)
+    }
+
+    fn notify(&self, state: &str) {
+        background::notify(state);
     }
 
     fn say(&self, to: To, line: &str) {

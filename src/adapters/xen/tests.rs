@@ -1,7 +1,7 @@
 //! Through a scripted world: which commands are run, in which order, and what is made of their answers.
 
 use super::*;
-use crate::adapters::{CallError, Ended, Flow, Halt, Held, LockError, Nap, Sign, To};
+use crate::adapters::{CallError, Ended, Flow, Halt, Held, LockError, Nap, Sign, Summons, To, Woken};
 use crate::core::xen::Toolstack::{Xl, Xm};
 use std::cell::RefCell;
 use std::io;
@@ -91,6 +91,21 @@ impl World for Script {
         panic!("nobody is to end the holder of {lock}")
     }
 
+    fn reloading(&self) -> bool {
+        unreachable!()
+    }
+    fn listen(&self, _: Option<&Call>, _: Duration, _: &mut dyn FnMut(&str) -> Flow) -> Result<Woken, CallError> {
+        unreachable!()
+    }
+    fn begin(&self, _: &[String]) -> io::Result<()> {
+        unreachable!()
+    }
+    fn summon(&self, _: &str, _: Summons) -> io::Result<bool> {
+        unreachable!()
+    }
+    fn notify(&self, _: &str) {
+        unreachable!()
+    }
     fn stopping(&self) -> bool {
         false
     }

@@ -137,7 +137,8 @@ pub struct Setup {
     pub key_type: String,
 }
 
-fn domu(word: &str) -> Result<DomuName, String> {
+/// A domU's name, for clap.
+pub fn domu(word: &str) -> Result<DomuName, String> {
     word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
 }
 
@@ -153,7 +154,8 @@ fn address(word: &str) -> Result<String, String> {
     word.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| "an IP address is expected".to_string())
 }
 
-fn toolstack(word: &str) -> Result<Toolstack, String> {
+/// A toolstack's name, for clap.
+pub fn toolstack(word: &str) -> Result<Toolstack, String> {
     match word {
         "xl" => Ok(Toolstack::Xl),
         "xm" => Ok(Toolstack::Xm),

@@ -76,7 +76,13 @@ pub fn replica(role: Role, peer_role: Role) -> ReplicaSeen {
     ReplicaSeen {
         replica: Replica { resource: resource.clone(), role, volumes, peers: vec![peer], may_promote: None },
         options: Some(Options::default()),
-        configured: Configured { resource, volumes: vec![volume(0)], options: Options::default(), auto_promote: false },
+        configured: Configured {
+            resource,
+            volumes: vec![volume(0)],
+            options: Options::default(),
+            auto_promote: false,
+            quorum: false,
+        },
     }
 }
 

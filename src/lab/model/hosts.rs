@@ -111,6 +111,9 @@ pub struct Process {
     pub stopping: bool,
     /// That was SIGINT.
     pub interrupted: bool,
+    /// It was asked to look again (SIGHUP).
+    #[serde(default)]
+    pub reload: bool,
     /// It is asked to stop when the clock gets there.
     pub stop_at: Option<Millis>,
     /// What it reads.
@@ -199,6 +202,7 @@ impl Fleet {
             hung: false,
             stopping: false,
             interrupted: false,
+            reload: false,
             stop_at: None,
             stdin,
             client,

@@ -1,0 +1,133 @@
+//! What is in `/etc/xen/drbd-auto`, and what is kept in `/run` about it.
+
+use super::look::Ground;
+use super::{LockError, World};
+use crate::core::boot::diary::Diary;
+use crate::core::config::{self, DomuConfig};
+use crate::core::facts::DiskSeen;
+use crate::core::fault::Fault;
+use crate::core::names::DomuName;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Where the operator puts the configs of the domUs that are started when it is safe.
+pub const FOLDER: &str = "/etc/xen/drbd-auto";
+
+/// Where decisions are kept until the next boot.
+pub const DIARY: &str = "/run/xen-drbd-auto/diary.json";
+
+/// Held for one round of looking and starting.
+pub const ROUND: &str = "xen-drbd-auto";
+
+/// Held by the waiting daemon as long as it waits.
+pub const DAEMON: &str = "xen-drbd-auto-daemon";
+
+/// One file of the folder.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// Its name in the folder.
+    pub file: String,
+    /// What it says, or every fault of it in lines for a person.
+    pub says: Result<Planned, Vec<String>>,
+}
+
+/// A domU that is to be started.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Its name.
+    pub domu: DomuName,
+    /// Its disks.
+    pub disks: Vec<DiskSeen>,
+}
+
+impl ConfigFile {
+    /// Its full path.
+    pub fn path(&self) -> String {
+        format!("{FOLDER}/{}", self.file)
+    }
+}
+
+/// Every config in the folder, in the order of the file names; files that editors and packages leave behind are passed over. The error
+/// says why the folder could not be read; a folder that is not there is empty.
+pub fn configs(world: &dyn World, ground: &Ground) -> Result<Vec<ConfigFile>, String> {
+    let names = names(world)?;
+    let mut found: Vec<ConfigFile> =
+        names.into_iter().map(|file| ConfigFile { says: read(world, ground, &file), file }).collect();
+    // A second file for the same domU is a fault of that file; the first one still counts.
+    for at in 1..found.len() {
+        let (before, rest) = found.split_at_mut(at);
+        let Ok(this) = &rest[0].says else { continue };
+        let first = before.iter().find(|c| c.says.as_ref().is_ok_and(|p| p.domu == this.domu));
+        if let Some(first) = first {
+            rest[0].says = Err(vec![format!("{} is defined by {} already", this.domu, first.path())]);
+        }
+    }
+    Ok(found)
+}
+
+/// The names of the configs.
+pub fn names(world: &dyn World) -> Result<Vec<String>, String> {
+    match world.list(Path::new(FOLDER)) {
+        Ok(names) => Ok(names.into_iter().filter(|name| config::is_config_file_name(name)).collect()),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(why) => Err(format!("{FOLDER}: {why}")),
+    }
+}
+
+fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Vec<String>> {
+    let path = format!("{FOLDER}/{file}");
+    let bytes = world.read(Path::new(&path)).map_err(|why| vec![format!("{path}: {why}")])?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let told = |faults: Vec<Fault>| faults.iter().map(|f| f.render(&path, &text)).collect::<Vec<_>>();
+    let read = config::read(file, &bytes, ground.toolstack).map_err(told)?;
+    let domu = read.domu_name().map_err(|fault| told(vec![fault]))?;
+    if path.contains('=') {
+        return Err(vec![format!("{path}: a file name with = in it is an assignment to `{} create`", ground.toolstack)]);
+    }
+    let disks = disks(ground, &read).map_err(told)?;
+    Ok(Planned { domu, disks })
+}
+
+/// The disks, strictly: what would stumble when it is started is a fault.
+fn disks(ground: &Ground, read: &DomuConfig) -> Result<Vec<DiskSeen>, Vec<Fault>> {
+    read.resources(&ground.drbd.configured)?;
+    let uses = read.drbd_uses()?;
+    let mut faults = Vec::new();
+    let mut seen = Vec::new();
+    for use_ in &uses {
+        if let Some(why) = ground.drbd.generation.and_then(|generation| use_.used.objection(generation)) {
+            faults.push(Fault::new(use_.disk.line, use_.disk.column, why, "a whole resource"));
+        }
+        seen.push(ground.planned_disk(use_));
+    }
+    if faults.is_empty() { Ok(seen) } else { Err(faults) }
+}
+
+/// What was decided since the boot. A file that cannot be read is an empty one: what it held is seen again by looking.
+pub fn diary(world: &dyn World) -> Diary {
+    let bytes = world.read(Path::new(DIARY)).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// Keeps it.
+pub fn keep(world: &dyn World, diary: &Diary) -> Result<(), String> {
+    let text = serde_json::to_string(diary).map_err(|e| e.to_string())?;
+    world.replace(Path::new(DIARY), &text).map_err(|why| format!("{DIARY}: {why}"))
+}
+
+/// Takes a lock; the error says who has it.
+pub fn lock(world: &dyn World, name: &str, purpose: &str) -> Result<Box<dyn super::Held>, Taken> {
+    world.lock(name, purpose).map_err(|error| match error {
+        LockError::Held(who) => Taken::By(who),
+        LockError::Io(why) => Taken::Cannot(format!("the lock {name}: {why}")),
+    })
+}
+
+/// Why a lock was not had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// Somebody has it: who.
+    By(String),
+    /// It could not be asked for.
+    Cannot(String),
+}

@@ -1,0 +1,116 @@
+//! Waiting for a line, a moment or a signal, in one poll(2): nothing is done in between.
+
+use super::run;
+use super::{Real, World, now};
+use crate::adapters::{Call, CallError, Flow, Woken};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use std::io::Read;
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
+
+/// A line without an end is no line of a program that we know.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// See [`World::listen`].
+pub(super) fn listen(
+    real: &Real,
+    call: Option<&Call>,
+    until: Duration,
+    heard: &mut dyn FnMut(&str) -> Flow,
+) -> Result<Woken, CallError> {
+    let mut child = None;
+    let mut stdout = None;
+    if let Some(call) = call {
+        let mut command = run::command(real, call)?;
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut started = run::spawn(real, call, &mut command)?;
+        stdout = started.stdout.take();
+        child = Some(started);
+    }
+    let woken = wait(real, stdout, until, heard);
+    if let Some(child) = &mut child {
+        end(real, child);
+    }
+    Ok(woken)
+}
+
+fn wait(real: &Real, mut stdout: Option<ChildStdout>, until: Duration, heard: &mut dyn FnMut(&str) -> Flow) -> Woken {
+    let mut text = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        if real.signals.is_called() {
+            return Woken::Asked;
+        }
+        let left = until.saturating_sub(real.clock());
+        if left.is_zero() {
+            return Woken::Time;
+        }
+        let speaks = match ready(real, stdout.as_ref(), left) {
+            Ok(speaks) => speaks,
+            // Out of memory, perhaps: the time still comes.
+            Err(_) => {
+                real.signals.wait(left.min(Duration::from_secs(1)));
+                false
+            }
+        };
+        if !speaks {
+            continue;
+        }
+        match stdout.as_mut().map(|out| out.read(&mut buffer)) {
+            Some(Ok(count @ 1..)) => text.extend_from_slice(&buffer[..count]),
+            Some(Err(e)) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            _ => return Woken::Ended,
+        }
+        while let Some(end) = text.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = text.drain(..=end).collect();
+            if heard(String::from_utf8_lossy(&line).trim_end()) == Flow::Stop {
+                return Woken::Heard;
+            }
+        }
+        if text.len() > LONGEST_LINE {
+            return Woken::Ended;
+        }
+    }
+}
+
+/// Waits until the program says something (true), a signal rings or the time is over (false).
+fn ready(real: &Real, stdout: Option<&ChildStdout>, left: Duration) -> Result<bool, Errno> {
+    let timeout = Timespec { tv_sec: left.as_secs().min(86_400) as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+    let mut watched = Vec::new();
+    if let Some(stdout) = stdout {
+        watched.push(PollFd::new(stdout, PollFlags::IN));
+    }
+    if let Some(bell) = real.signals.bell() {
+        watched.push(PollFd::new(bell, PollFlags::IN));
+    }
+    match poll(&mut watched, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(why) => return Err(why),
+    }
+    let rang = |at: usize| watched.get(at).is_some_and(|w| !w.revents().is_empty());
+    let (speaks, signal) = (stdout.is_some() && rang(0), rang(usize::from(stdout.is_some())));
+    if signal {
+        // Silences the bell.
+        real.signals.wait(Duration::from_millis(1));
+    }
+    Ok(speaks)
+}
+
+/// Ends the program, whatever it takes: it only tells of changes.
+fn end(real: &Real, child: &mut Child) {
+    run::send(child, Signal::TERM);
+    let until = now() + real.patience.term;
+    while now() < until {
+        match child.try_wait() {
+            Ok(None) => real.signals.wait(Duration::from_millis(2)),
+            _ => return,
+        }
+    }
+    run::send(child, Signal::KILL);
+    let until = now() + real.patience.kill;
+    while now() < until && matches!(child.try_wait(), Ok(None)) {
+        real.signals.wait(Duration::from_millis(5));
+    }
+}

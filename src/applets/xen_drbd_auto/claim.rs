@@ -1,0 +1,198 @@
+//! The claim: the guard on, Primary, look, create, look, the guard off. Or a step back, which leaves everything as it was.
+
+use super::{Setting, round};
+use crate::adapters::boot::{self, ConfigFile, Planned};
+use crate::adapters::deeds;
+use crate::adapters::look::{self, Ground};
+use crate::adapters::{LockError, To, World, drbd, xen};
+use crate::core::boot::claim::{Stands, can_be_guarded, guarded, holds, stands};
+use crate::core::boot::diary::{Diary, Outcome};
+use crate::core::boot::{Decision, resources};
+use crate::core::names::ResourceName;
+use crate::core::xen::{Domain, Toolstack};
+use std::time::Duration;
+
+/// How long a domU's disks may take until they show whether they are dead. A guest connects them when its kernel is up; a backend that
+/// could not open its device is closed in a second.
+const OPENING_TIME: Duration = Duration::from_secs(3);
+
+/// Claims a domU that was decided upon, and starts it. The decision is made again under the domU's own lock, from a look of its own.
+pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary: &mut Diary, evidence: String) -> Outcome {
+    let world = setting.world;
+    let domu = &planned.domu;
+    let _held = match world.lock(&look::lock_name(domu), &format!("xen-drbd-auto starting {domu}")) {
+        Ok(held) => held,
+        Err(LockError::Held(who)) => return Outcome::Decided(Decision::Wait(format!("somebody is at work on it: {who}"))),
+        Err(LockError::Io(why)) => return Outcome::Decided(Decision::Wait(format!("its lock: {why}"))),
+    };
+    let ground = match look::ground(world, setting.toolstack) {
+        Ok(ground) => ground,
+        Err(error) => return Outcome::Decided(Decision::Wait(error.to_string())),
+    };
+    let receiving = world.lock_holder(&look::receive_lock_name(domu));
+    match round::decide_with(&ground, planned, &diary.guarded, receiving) {
+        Decision::Claim(_) => {}
+        decision => return Outcome::Decided(decision),
+    }
+    let names: Vec<ResourceName> = resources(&planned.disks).into_iter().cloned().collect();
+    let mut claim = Claim { setting, ground: &ground, config, planned, names, created: None };
+    match claim.go(diary) {
+        Ok(note) => {
+            claim.put_options_back(diary, false);
+            Outcome::Started(match note {
+                Some(note) => format!("{evidence}; {note}"),
+                None => evidence,
+            })
+        }
+        Err(why) => {
+            let left = claim.step_back(diary);
+            Outcome::SteppedBack(if left.is_empty() { why } else { format!("{why}; and stepping back: {}", left.join("; ")) })
+        }
+    }
+}
+
+/// Puts back what a claim that was interrupted has changed of a resource; with `demote` the role as well.
+pub fn give_back(setting: Setting<'_>, diary: &mut Diary, name: &ResourceName, demote: bool) {
+    let world = setting.world;
+    let done = if demote { deeds::demote(world, name) } else { Ok(()) };
+    let done = done.and_then(|()| deeds::put_options_back(world, name));
+    match done {
+        Ok(()) => {
+            diary.guarded.retain(|r| r != name);
+            let _ = boot::keep(world, diary);
+        }
+        Err(why) => world.say(To::Log, &format!("{name}: the options of drbd.conf are not back yet: {why}")),
+    }
+}
+
+struct Claim<'a> {
+    setting: Setting<'a>,
+    ground: &'a Ground,
+    config: &'a ConfigFile,
+    planned: &'a Planned,
+    names: Vec<ResourceName>,
+    /// The domain that we made.
+    created: Option<Domain>,
+}
+
+impl Claim<'_> {
+    fn world(&self) -> &dyn World {
+        self.setting.world
+    }
+
+    fn toolstack(&self) -> Toolstack {
+        self.ground.toolstack
+    }
+
+    /// Everything up to the running domU. The text is what a person should know although it runs.
+    fn go(&mut self, diary: &mut Diary) -> Result<Option<String>, String> {
+        // Written down first, so that a crash at any later point leaves a trace of what must be put back.
+        diary.guarded.extend(self.names.iter().filter(|n| !diary.guarded.contains(n)).cloned().collect::<Vec<_>>());
+        boot::keep(self.world(), diary)?;
+        for name in self.names.clone() {
+            self.guard(&name)?;
+        }
+        for name in &self.names {
+            drbd::promote(self.world(), name).map_err(|e| e.to_string())?;
+        }
+        self.look_again()?;
+        if self.world().stopping() {
+            return Err("stopped as asked".to_string());
+        }
+        self.create()?;
+        self.look_at_it()
+    }
+
+    /// The guard on our own side: `allow-two-primaries` reaches a connected peer by itself, `fencing` need not.
+    fn guard(&self, name: &ResourceName) -> Result<(), String> {
+        let generation = self.ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
+        if !can_be_guarded(generation) {
+            return Ok(());
+        }
+        let seen = self.ground.drbd.replica(self.world(), name).ok_or_else(|| format!("drbd.conf here does not know {name}"))?;
+        let now = seen.options.ok_or_else(|| format!("the options of {name} could not be read"))?;
+        let wanted = guarded(&now);
+        if now == wanted {
+            return Ok(());
+        }
+        drbd::set_options(self.world(), generation, name, &wanted, &now).map_err(|e| e.to_string())?;
+        let after = look::drbd_ground(self.world(), &self.ground.host).replica(self.world(), name).and_then(|r| r.options);
+        if after == Some(wanted) { Ok(()) } else { Err(format!("the guard of {name} was set and is not in force")) }
+    }
+
+    fn look_again(&self) -> Result<(), String> {
+        let generation = self.ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
+        let replicas = drbd::replicas(self.world(), generation, self.ground.host.as_str()).map_err(|e| e.to_string())?;
+        self.names.iter().try_for_each(|name| {
+            let replica = replicas.iter().find(|r| r.resource == *name).ok_or_else(|| format!("{name} is gone"))?;
+            holds(replica)
+        })
+    }
+
+    fn create(&mut self) -> Result<(), String> {
+        let created = xen::create(self.world(), self.toolstack(), &self.config.path(), false);
+        // Whatever it says: what is there now is what counts, and is ours, for nothing of it was there before.
+        let domains = xen::domains(self.world(), self.toolstack(), false).map_err(|e| e.to_string())?;
+        self.created = domains.into_iter().find(|d| d.name == self.planned.domu.as_str());
+        match (created, &self.created) {
+            (Ok(_), Some(_)) => Ok(()),
+            (Ok(created), None) => Err(format!("it was created and is not there: {}", created.said)),
+            (Err(error), _) => Err(error.to_string()),
+        }
+    }
+
+    fn look_at_it(&mut self) -> Result<Option<String>, String> {
+        let world = self.setting.world;
+        let start = world.clock();
+        loop {
+            let domains = xen::domains(world, self.toolstack(), false).map_err(|e| e.to_string())?;
+            let id = self.created.as_ref().map(|d| d.id);
+            let domain = domains.iter().find(|d| Some(d.id) == id && d.name == self.planned.domu.as_str());
+            let blocks = match domain {
+                Some(domain) => xen::block_devices(world, self.toolstack(), domain.id).map_err(|e| e.to_string())?,
+                None => vec![],
+            };
+            match stands(domain, &blocks) {
+                Stands::Well => return Ok(None),
+                Stands::Dead(why) => return Err(why),
+                Stands::NotYet(what) if world.clock().saturating_sub(start) >= OPENING_TIME => return Ok(Some(what)),
+                Stands::NotYet(_) => world.rest(Duration::from_millis(500)),
+            }
+        }
+    }
+
+    /// Destroys what we created and only that, gives the roles back, and the options. What could not be done is returned.
+    fn step_back(&mut self, diary: &mut Diary) -> Vec<String> {
+        let world = self.setting.world;
+        let mut left = Vec::new();
+        if let Some(domain) = self.created.take()
+            && let Err(why) = xen::destroy(world, self.toolstack(), domain.id, &domain.name)
+        {
+            left.push(why.to_string());
+        }
+        for name in &self.names {
+            if let Err(why) = deeds::demote(world, name) {
+                left.push(why.to_string());
+            }
+        }
+        left.extend(self.put_options_back(diary, true));
+        left
+    }
+
+    /// The options of the operator's file again. What cannot be put back now stays in the diary, and is tried in every round: left on,
+    /// the guard errs on the safe side.
+    fn put_options_back(&self, diary: &mut Diary, quietly: bool) -> Vec<String> {
+        let mut left = Vec::new();
+        for name in &self.names {
+            match deeds::put_options_back(self.world(), name) {
+                Ok(()) => diary.guarded.retain(|r| r != name),
+                Err(why) => left.push(why.to_string()),
+            }
+        }
+        let _ = boot::keep(self.world(), diary);
+        if !left.is_empty() && !quietly {
+            self.world().say(To::Log, &format!("{}: the guard stays on for now: {}", self.planned.domu, left.join("; ")));
+        }
+        left
+    }
+}

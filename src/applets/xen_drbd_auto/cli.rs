@@ -1,0 +1,95 @@
+//! The command line of xen-drbd-auto.
+
+use crate::applets::xen_migrate::cli::{domu, toolstack};
+use crate::core::names::DomuName;
+use crate::core::xen::Toolstack;
+use clap::{Parser, Subcommand};
+
+/// Starts domUs on DRBD when it is safe.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xen-drbd-auto",
+    version,
+    about = "Starts the domUs of /etc/xen/drbd-auto when DRBD's roles prove that no other host runs them",
+    after_help = EXAMPLES,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// A folder in front of every path (also: XEN_DRBD_ROOT)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<String>,
+    /// Folders where the tools are looked for first, with colons between them
+    #[arg(long, global = true, value_name = "DIRS", hide_short_help = true)]
+    pub path: Option<String>,
+    /// Use this toolstack instead of the one that answers
+    #[arg(long, global = true, value_name = "xl|xm", value_parser = toolstack)]
+    pub toolstack: Option<Toolstack>,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  xen-drbd-auto start          start what is safe; what is not known yet waits in the background
+  xen-drbd-auto status         one line a domU: the last decision and what was seen
+  xen-drbd-auto reload         look again now, not within five minutes
+  xen-drbd-auto explain web    every decision about web since the boot
+  xen-drbd-auto force-start web --reason 'dom0-beta burnt down'
+
+Exit codes:
+  0 done, or already so          3 refused: not safe, nothing touched
+  1 failed                       4 a host could not be reached
+  2 usage, or a fault in a file  5 undecided: look, commands are given
+status: 0 it waits, or there is nothing to wait for; 1 the daemon died although
+a domU waits; 3 not started since the boot; 4 not known (LSB)";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start every domU that is safe to start; the others wait in the background, or are left alone
+    #[command(after_help = "Examples:\n  xen-drbd-auto start\n  /etc/init.d/xen-drbd-auto start")]
+    Start,
+    /// End the waiting; no domU is touched
+    #[command(after_help = "Examples:\n  xen-drbd-auto stop")]
+    Stop,
+    /// End the waiting and start again
+    #[command(after_help = "Examples:\n  xen-drbd-auto restart")]
+    Restart,
+    /// Look again now
+    #[command(after_help = "Examples:\n  xen-drbd-auto reload")]
+    Reload,
+    /// The same as reload
+    #[command(name = "force-reload", after_help = "Examples:\n  xen-drbd-auto force-reload")]
+    ForceReload,
+    /// What was decided for each domU, on what evidence, and when it is looked at again
+    #[command(after_help = "Examples:\n  xen-drbd-auto status\n  xen-drbd-auto status --json")]
+    Status {
+        /// The same facts for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every decision about one domU since the boot
+    #[command(after_help = "Examples:\n  xen-drbd-auto explain web")]
+    Explain {
+        /// The domU
+        #[arg(value_parser = domu)]
+        domu: DomuName,
+    },
+    /// Start a domU although its peer cannot be asked, because you know that the other host is dead
+    #[command(
+        name = "force-start",
+        after_help = "What only the other host has written is lost for this domU.\n\nExamples:\n  xen-drbd-auto force-start web --reason 'dom0-beta burnt down'"
+    )]
+    ForceStart {
+        /// The domU
+        #[arg(value_parser = domu)]
+        domu: DomuName,
+        /// How you know; it goes into the log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Wait in the foreground: what `start` leaves in the background, and what the systemd unit runs
+    #[command(hide = true)]
+    Daemon,
+}

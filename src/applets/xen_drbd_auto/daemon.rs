@@ -1,0 +1,134 @@
+//! The one who waits: a turn now and then, and nothing in between.
+//!
+//! A turn is a round over the domUs that wait. Between two turns DRBD's events are listened to; a lost one costs minutes and no start,
+//! because the next look comes anyway. When nobody waits any more, it ends: that is good news.
+
+use super::round::{self, Which};
+use super::service::must_wait;
+use super::{Ended, Setting, failed};
+use crate::adapters::boot::{self, Taken};
+use crate::adapters::drbd::{self, Picture};
+use crate::adapters::{Flow, Held, To, Woken, World};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::boot::timer;
+use crate::core::drbd::{Generation, Replica};
+use crate::core::names::ResourceName;
+use crate::core::record::Moment;
+use crate::core::xen::Toolstack;
+use std::time::Duration;
+
+/// After a turn that could not be made (another round is at work), the next one.
+const SOON: Duration = Duration::from_secs(2);
+
+/// What comes after a turn.
+#[derive(Debug)]
+pub enum Turn {
+    /// Another one: at this time of [`World::clock`], or when one of these resources changes.
+    Wait {
+        /// When at the latest.
+        until: Duration,
+        /// Whose changes matter.
+        interest: Vec<ResourceName>,
+    },
+    /// Nothing more.
+    Done,
+}
+
+/// The daemon, between two turns.
+pub struct Daemon {
+    toolstack: Option<Toolstack>,
+    _held: Box<dyn Held>,
+}
+
+impl Daemon {
+    /// Takes the lock that only one daemon has. The error: another one waits already.
+    pub fn new(world: &dyn World, toolstack: Option<Toolstack>) -> Result<Daemon, Stop> {
+        match boot::lock(world, boot::DAEMON, "xen-drbd-auto waiting") {
+            Ok(held) => Ok(Daemon { toolstack, _held: held }),
+            Err(Taken::By(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
+            Err(Taken::Cannot(why)) => Err(failed(why)),
+        }
+    }
+
+    /// Looks at those that wait, and starts what is safe now.
+    pub fn turn(&mut self, world: &dyn World) -> Turn {
+        if world.stopping() {
+            return self.end(world);
+        }
+        // What made us look is answered by this look.
+        let which = if world.reloading() { Which::All } else { Which::Waiting };
+        let setting = Setting { world, toolstack: self.toolstack, root: None, path: None };
+        let made = round::begin(world, "xen-drbd-auto looking again").and_then(|_held| round::make(setting, which));
+        let mut round = match made {
+            Ok(round) => round,
+            Err(stop) => {
+                world.say(To::Log, &format!("the next look is made later: {}", stop.text.replace('\n', ";")));
+                let until = if stop.exit == Exit::Refused { SOON } else { timer::until_the_next_look(world.roll(timer::SIDES)) };
+                return Turn::Wait { until: world.clock() + until, interest: vec![] };
+            }
+        };
+        if !must_wait(&round.diary) || world.stopping() {
+            return self.end(world);
+        }
+        let pause = timer::until_the_next_look(world.roll(timer::SIDES));
+        round.diary.next_look = Some(Moment::from(world.now() + pause));
+        if let Err(why) = boot::keep(world, &round.diary) {
+            world.say(To::Log, &why);
+        }
+        Turn::Wait { until: world.clock() + pause, interest: round.interest }
+    }
+
+    fn end(&mut self, world: &dyn World) -> Turn {
+        let mut diary = boot::diary(world);
+        diary.next_look = None;
+        let _ = boot::keep(world, &diary);
+        world.say(To::Log, if must_wait(&diary) { "the waiting was ended" } else { "nothing waits any more: the daemon goes" });
+        Turn::Done
+    }
+}
+
+/// Waits in the foreground, until nothing waits any more or somebody ends it.
+pub fn run(setting: Setting<'_>) -> Ended {
+    let world = setting.world;
+    let mut daemon = Daemon::new(world, setting.toolstack)?;
+    world.notify("READY=1\nSTATUS=every domU was decided once");
+    loop {
+        match daemon.turn(world) {
+            Turn::Done => return Ok(0),
+            Turn::Wait { until, interest } => wait(world, until, &interest),
+        }
+    }
+}
+
+/// Until the time has come, or something has changed of what matters.
+fn wait(world: &dyn World, until: Duration, interest: &[ResourceName]) {
+    let generation = drbd::generation(world).ok().flatten();
+    // 8.3 has no events: there only the clock and a person wake us.
+    let call = generation.filter(|g| *g != Generation::V83 && !interest.is_empty()).map(|_| drbd::argv::events2());
+    let before = match (&call, generation) {
+        (Some(_), Some(generation)) => of(&drbd::replicas(world, generation, "").unwrap_or_default(), interest),
+        _ => vec![],
+    };
+    let mut picture = Picture::new();
+    let mut heard = |line: &str| {
+        picture.apply(line);
+        // The first lines tell what is: what happened since the last look is in them.
+        if picture.complete() && of(&picture.replicas(), interest) != before { Flow::Stop } else { Flow::On }
+    };
+    match world.listen(call.as_ref(), until, &mut heard) {
+        Ok(Woken::Heard | Woken::Time | Woken::Asked) => {}
+        // A stream that ends at once must not become a busy loop; a later turn starts it anew.
+        Ok(Woken::Ended) | Err(_) => {
+            let pause = until.saturating_sub(world.clock()).min(Duration::from_secs(30));
+            let until = world.clock() + pause;
+            let _ = world.listen(None, until, &mut |_| Flow::On);
+        }
+    }
+}
+
+/// What matters of these resources: everything but how far a resync is.
+fn of(replicas: &[Replica], interest: &[ResourceName]) -> Vec<Replica> {
+    let mut found: Vec<Replica> = replicas.iter().filter(|r| interest.contains(&r.resource)).cloned().collect();
+    found.sort_by(|a, b| a.resource.as_str().cmp(b.resource.as_str()));
+    found
+}

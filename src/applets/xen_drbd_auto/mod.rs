@@ -1,0 +1,67 @@
+//! xen-drbd-auto: starts the domUs of `/etc/xen/drbd-auto` when the roles prove that no other host runs them.
+//!
+//! `start` makes one [`round`] over all configs and returns; what must wait is left to one [`daemon`] in the background. Both decide by
+//! [`crate::core::boot`] and start by [`claim`].
+
+pub mod claim;
+pub mod cli;
+pub mod daemon;
+mod force;
+mod report;
+mod round;
+mod service;
+
+use super::exit::{Exit, Stop};
+use crate::adapters::{To, World};
+use crate::core::xen::Toolstack;
+use clap::Parser;
+use cli::{Cli, Verb};
+
+/// What every verb is given.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The world.
+    pub world: &'a dyn World,
+    /// The toolstack that was asked for.
+    pub toolstack: Option<Toolstack>,
+    /// A folder in front of every path, to be handed on to the daemon.
+    pub root: Option<&'a str>,
+    /// Where the tools are looked for first, likewise.
+    pub path: Option<&'a str>,
+}
+
+/// What a verb returns: an exit code, which for `status` is one of the LSB's.
+pub type Ended = Result<i32, Stop>;
+
+/// Runs `xen-drbd-auto` with these arguments (without `argv[0]`).
+pub fn run(world: &dyn World, args: &[String]) -> i32 {
+    let argv = std::iter::once("xen-drbd-auto".to_string()).chain(args.iter().cloned());
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let to = if error.use_stderr() { To::Err } else { To::Out };
+            world.say(to, error.render().to_string().trim_end());
+            return error.exit_code();
+        }
+    };
+    let setting = Setting { world, toolstack: cli.toolstack, root: cli.root.as_deref(), path: cli.path.as_deref() };
+    let ended = match &cli.verb {
+        Verb::Start => service::start(setting),
+        Verb::Stop => service::stop(setting),
+        Verb::Restart => service::stop(setting).and_then(|_| service::start(setting)),
+        Verb::Reload | Verb::ForceReload => service::reload(setting),
+        Verb::Status { json } => report::status(setting, *json),
+        Verb::Explain { domu } => report::explain(setting, domu),
+        Verb::ForceStart { domu, reason } => force::start(setting, domu, reason),
+        Verb::Daemon => daemon::run(setting),
+    };
+    ended.unwrap_or_else(|Stop { exit, text }| {
+        world.say(To::Err, &format!("xen-drbd-auto: {text}"));
+        exit.code()
+    })
+}
+
+/// A look that failed, as an end of the command.
+fn failed(why: impl Into<String>) -> Stop {
+    Stop::new(Exit::Failed, why)
+}

@@ -1,0 +1,115 @@
+//! status and explain: what was decided, on what evidence.
+
+use super::service::must_wait;
+use super::{Ended, Setting};
+use crate::adapters::{To, boot};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::boot::diary::{Diary, Entry};
+use crate::core::names::DomuName;
+use serde_json::json;
+
+/// One line a domU, and the daemon. The exit code is the LSB's: 0 it waits or need not, 1 it died although somebody waits, 3 nothing
+/// was decided since the boot.
+pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
+    let world = setting.world;
+    let diary = boot::diary(world);
+    let daemon = world.lock_holder(boot::DAEMON);
+    let code = match (&daemon, diary.version, must_wait(&diary)) {
+        (Some(_), ..) => 0,
+        (None, 0, _) => 3,
+        (None, _, true) => 1,
+        (None, _, false) => 0,
+    };
+    if as_json {
+        let domus: Vec<_> = diary
+            .domus
+            .iter()
+            .map(|(file, pages)| {
+                let last = pages.entries.last();
+                json!({
+                    "file": file,
+                    "domu": pages.domu,
+                    "decision": last.map(|e| e.outcome.word()),
+                    "evidence": last.map(|e| e.outcome.evidence()),
+                    "since": last.map(|e| e.since.to_string()),
+                    "looked": last.map(|e| e.until.to_string()),
+                    "times": last.map(|e| e.times),
+                })
+            })
+            .collect();
+        let all = json!({
+            "version": 1,
+            "daemon": daemon,
+            "next_look": diary.next_look.filter(|_| daemon.is_some()).map(|m| m.to_string()),
+            "guarded": diary.guarded.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+            "domus": domus,
+        });
+        world.say(To::Out, &all.to_string());
+        return Ok(code);
+    }
+    let name = |file: &str, domu: &Option<String>| domu.clone().unwrap_or_else(|| file.to_string());
+    let width = diary.domus.iter().map(|(file, p)| name(file, &p.domu).chars().count()).max().unwrap_or(0);
+    for (file, pages) in &diary.domus {
+        let Some(last) = pages.entries.last() else { continue };
+        let evidence = last.outcome.evidence().lines().next().unwrap_or_default();
+        world.say(
+            To::Out,
+            &format!("{:width$}  {:8}  {evidence}  (since {})", name(file, &pages.domu), last.outcome.word(), last.since),
+        );
+    }
+    world.say(To::Out, &daemon_line(&diary, daemon.as_deref()));
+    if !diary.guarded.is_empty() {
+        let names: Vec<&str> = diary.guarded.iter().map(|r| r.as_str()).collect();
+        world.say(To::Out, &format!("The guard is still on for {}; it is taken off as soon as DRBD lets us.", names.join(", ")));
+    }
+    Ok(code)
+}
+
+fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
+    match (daemon, diary.version) {
+        (Some(who), _) => match diary.next_look {
+            Some(at) => format!("daemon waits: {who}; it looks again on an event, on reload, or at {at}"),
+            None => format!("daemon waits: {who}"),
+        },
+        (None, 0) => "Nothing was decided since the boot: xen-drbd-auto start".to_string(),
+        (None, _) if must_wait(diary) => {
+            "DAEMON DIED although somebody waits: xen-drbd-auto start   (no domU is touched by its death)".to_string()
+        }
+        (None, _) => "daemon gone: nothing waits any more, all is well".to_string(),
+    }
+}
+
+/// Every decision about one domU.
+pub fn explain(setting: Setting<'_>, domu: &DomuName) -> Ended {
+    let world = setting.world;
+    let diary = boot::diary(world);
+    let found = diary.domus.iter().find(|(file, pages)| pages.domu.as_deref() == Some(domu.as_str()) || **file == domu.as_str());
+    let Some((file, pages)) = found else {
+        let text = match diary.version {
+            0 => "nothing was decided since the boot\n  try: xen-drbd-auto start".to_string(),
+            _ => format!(
+                "no config in {} defines {domu}, as far as they were understood\n  try: xen-drbd-auto status",
+                boot::FOLDER
+            ),
+        };
+        return Err(Stop::new(Exit::Usage, text));
+    };
+    world.say(To::Out, &format!("{domu} ({}/{file}):", boot::FOLDER));
+    for entry in &pages.entries {
+        world.say(To::Out, &line(entry));
+    }
+    if let (Some(at), Some(_)) = (diary.next_look, world.lock_holder(boot::DAEMON))
+        && pages.entries.last().is_some_and(|e| !e.outcome.is_final())
+    {
+        world.say(To::Out, &format!("It is looked at again on an event, on reload, or at {at}."));
+    }
+    Ok(0)
+}
+
+fn line(entry: &Entry) -> String {
+    let seen = match entry.times {
+        1 => String::new(),
+        n => format!("  ({n} times, last {})", entry.until),
+    };
+    format!("  {}  {:8}  {}{seen}", entry.since, entry.outcome.word(), entry.outcome.evidence())
+}

@@ -1,0 +1,161 @@
+//! One round: look once, decide for every domU, start what is safe, write down what came of it.
+
+use super::{Setting, claim, failed};
+use crate::adapters::boot::{self, ConfigFile, Planned, Taken};
+use crate::adapters::look::{self, Ground};
+use crate::adapters::{Held, To, World};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::boot::diary::{Diary, Outcome};
+use crate::core::boot::{Case, Decision, decide};
+use crate::core::names::{DomuName, ResourceName};
+use crate::core::record::Moment;
+use crate::core::xen::Domain;
+
+/// Which domUs a round looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All of the folder.
+    All,
+    /// Those that waited the last time.
+    Waiting,
+}
+
+/// What came of a round.
+#[derive(Debug)]
+pub struct Round {
+    /// Everything that was decided since the boot.
+    pub diary: Diary,
+    /// The resources of those that wait: a change of these is a reason to look again.
+    pub interest: Vec<ResourceName>,
+    /// Whether each domU's outcome is good news or at least final.
+    pub worst: Exit,
+}
+
+/// The right to decide and to start, for one round.
+pub fn begin(world: &dyn World, purpose: &str) -> Result<Box<dyn Held>, Stop> {
+    boot::lock(world, boot::ROUND, purpose).map_err(|taken| match taken {
+        Taken::By(who) => Stop::new(
+            Exit::Refused,
+            format!("another round is at work: {who}\n  nothing was touched; try again when that has ended"),
+        ),
+        Taken::Cannot(why) => failed(why),
+    })
+}
+
+/// Makes a round. The lock of [`begin`] is held.
+pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
+    let world = setting.world;
+    let mut diary = boot::diary(world);
+    diary.version = 1;
+    let ground = match look::ground(world, setting.toolstack) {
+        Ok(ground) => ground,
+        Err(error) => return nothing_seen(world, diary, &error.to_string()),
+    };
+    let configs = boot::configs(world, &ground).map_err(failed)?;
+    diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
+    let mut round = Round { diary, interest: vec![], worst: Exit::Done };
+    for config in &configs {
+        let settled = round.diary.last(&config.file).is_some_and(|last| last.outcome.is_final());
+        if which == Which::Waiting && settled {
+            continue;
+        }
+        let outcome = match &config.says {
+            Err(faults) => Outcome::Decided(Decision::Fault(faults.join("\n"))),
+            Ok(planned) => one(setting, &ground, config, planned, &mut round.diary),
+        };
+        write_down(world, &mut round, config, outcome);
+        if world.stopping() {
+            break;
+        }
+    }
+    release(setting, &ground, &configs, &mut round.diary);
+    boot::keep(world, &round.diary).map_err(failed)?;
+    Ok(round)
+}
+
+/// Nothing could be seen: everybody waits.
+fn nothing_seen(world: &dyn World, mut diary: Diary, why: &str) -> Result<Round, Stop> {
+    for file in boot::names(world).map_err(failed)? {
+        if diary.last(&file).is_none_or(|last| !last.outcome.is_final()) {
+            let domu = diary.domus.get(&file).and_then(|pages| pages.domu.clone());
+            diary.note(&file, domu.as_deref(), Moment::from(world.now()), Outcome::Decided(Decision::Wait(why.to_string())));
+        }
+    }
+    world.say(To::Err, &format!("nothing can be seen, so nothing is started: {why}"));
+    boot::keep(world, &diary).map_err(failed)?;
+    Ok(Round { diary, interest: vec![], worst: Exit::Done })
+}
+
+/// Decides about one domU, and claims it where that is the decision.
+fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Planned, diary: &mut Diary) -> Outcome {
+    match decision(setting.world, ground, planned, &diary.guarded) {
+        Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
+        decision => Outcome::Decided(decision),
+    }
+}
+
+/// What this look means for a domU.
+pub fn decision(world: &dyn World, ground: &Ground, planned: &Planned, ours: &[ResourceName]) -> Decision {
+    let domu = &planned.domu;
+    let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
+    decide_with(ground, planned, ours, busy)
+}
+
+/// The same, for whoever holds the domU's lock.
+pub fn decide_with(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy: Option<String>) -> Decision {
+    let with_quorum: Vec<ResourceName> = ground.drbd.configured.iter().filter(|c| c.quorum).map(|c| c.resource.clone()).collect();
+    decide(&Case {
+        domu: &planned.domu,
+        disks: &planned.disks,
+        copies: copies(ground, &planned.domu),
+        row: ground.record.row(&planned.domu),
+        replicas: &ground.drbd.replicas,
+        ours,
+        with_quorum: &with_quorum,
+        busy,
+        unseen: &ground.drbd.unseen,
+    })
+}
+
+fn copies<'a>(ground: &'a Ground, domu: &DomuName) -> Vec<&'a Domain> {
+    let names = [domu.to_string(), domu.incoming(), domu.migrated_away(), domu.migrating()];
+    ground.domains.iter().filter(|d| names.contains(&d.name)).collect()
+}
+
+/// Into the diary, into the log where it is news, and to whoever reads along.
+fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome: Outcome) {
+    let domu = config.says.as_ref().ok().map(|planned| planned.domu.to_string());
+    let name = domu.clone().unwrap_or_else(|| config.file.clone());
+    let news = round.diary.last(&config.file).is_none_or(|last| last.outcome != outcome);
+    let line = format!("{name}: {}: {}", outcome.word(), outcome.evidence());
+    let bad = matches!(outcome, Outcome::Decided(Decision::Fault(_)));
+    world.say(if bad { To::Err } else { To::Out }, &line);
+    if news {
+        world.say(To::Log, &line.replace('\n', "; "));
+    }
+    if bad {
+        round.worst = Exit::Usage;
+    }
+    if let Ok(planned) = config.says.as_ref()
+        && !outcome.is_final()
+    {
+        round.interest.extend(planned.disks.iter().filter_map(|d| d.resource.clone()));
+    }
+    round.diary.note(&config.file, domu.as_deref(), Moment::from(world.now()), outcome);
+    // After every single one: a crash in the next one finds what was done.
+    if let Err(why) = boot::keep(world, &round.diary) {
+        world.say(To::Err, &format!("what was decided could not be kept: {why}"));
+    }
+}
+
+/// What an interrupted claim has left, and no claim of this round has taken up again: the roles and the options as they were.
+fn release(setting: Setting<'_>, ground: &Ground, configs: &[ConfigFile], diary: &mut Diary) {
+    for name in diary.guarded.clone() {
+        let owner = configs.iter().find_map(|c| {
+            let planned = c.says.as_ref().ok()?;
+            planned.disks.iter().any(|d| d.resource.as_ref() == Some(&name)).then_some(&planned.domu)
+        });
+        let runs = owner.is_some_and(|domu| !copies(ground, domu).is_empty());
+        claim::give_back(setting, diary, &name, !runs);
+    }
+}

@@ -1,0 +1,111 @@
+//! start, stop, reload: what an init script is asked for.
+
+use super::round::{self, Which};
+use super::{Ended, Setting, failed};
+use crate::adapters::{Summons, To, boot};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::boot::diary::Diary;
+use std::time::Duration;
+
+/// Decides once for every domU, and leaves what must wait to the background.
+pub fn start(setting: Setting<'_>) -> Ended {
+    let world = setting.world;
+    let round = {
+        let _held = round::begin(world, "xen-drbd-auto start")?;
+        round::make(setting, Which::All)?
+    };
+    foreign(setting, &round.diary);
+    if round.diary.domus.is_empty() {
+        world.say(To::Out, &format!("No domU configs in {}.", boot::FOLDER));
+    }
+    if must_wait(&round.diary) {
+        wait_in_the_background(setting, &round.diary)?;
+    }
+    Ok(round.worst.code())
+}
+
+/// Somebody waits, or something must still be put back.
+pub fn must_wait(diary: &Diary) -> bool {
+    diary.waiting().next().is_some() || !diary.guarded.is_empty()
+}
+
+/// Leaves the waiting to the daemon: to the one that is there, or to a new one.
+fn wait_in_the_background(setting: Setting<'_>, diary: &Diary) -> Result<(), Stop> {
+    let world = setting.world;
+    let names: Vec<&str> = diary.waiting().map(|(file, pages)| pages.domu.as_deref().unwrap_or(file)).collect();
+    let waits = if names.is_empty() { "the options of DRBD".to_string() } else { names.join(", ") };
+    if world.summon(boot::DAEMON, Summons::Reload).map_err(|why| failed(format!("the waiting daemon: {why}")))? {
+        world.say(To::Out, &format!("Waiting in the background for: {waits}"));
+        return Ok(());
+    }
+    world.begin(&daemon_argv(setting)).map_err(|why| failed(format!("the waiting daemon could not be started: {why}")))?;
+    world.say(To::Out, &format!("Waiting in the background for: {waits}"));
+    Ok(())
+}
+
+/// How the daemon is started: with the same root, tools and toolstack.
+fn daemon_argv(setting: Setting<'_>) -> Vec<String> {
+    let mut argv = vec!["xen-drbd-auto".to_string()];
+    let toolstack = setting.toolstack.map(|ts| ts.to_string());
+    for (option, value) in [("--root", setting.root), ("--path", setting.path), ("--toolstack", toolstack.as_deref())] {
+        if let Some(value) = value {
+            argv.extend([option.to_string(), value.to_string()]);
+        }
+    }
+    argv.push("daemon".to_string());
+    argv
+}
+
+/// Ends the waiting. No domU is touched.
+pub fn stop(setting: Setting<'_>) -> Ended {
+    let world = setting.world;
+    let asked = |why: std::io::Error| failed(format!("the waiting daemon: {why}"));
+    if !world.summon(boot::DAEMON, Summons::Stop).map_err(asked)? {
+        world.say(To::Out, "Nothing is waiting; no domU was touched.");
+        return Ok(0);
+    }
+    let start = world.clock();
+    while let Some(who) = world.lock_holder(boot::DAEMON) {
+        // It may be in the middle of a claim, which it finishes or takes back.
+        if world.clock().saturating_sub(start) > Duration::from_secs(120) {
+            return Err(failed(format!("the daemon was asked to end and is still there: {who}")));
+        }
+        world.rest(Duration::from_millis(100));
+    }
+    world.say(To::Out, "The waiting has ended; no domU was touched.");
+    Ok(0)
+}
+
+/// Looks again now. Without a daemon there is nothing that waits: then it is a start, for what has changed in the folder.
+pub fn reload(setting: Setting<'_>) -> Ended {
+    let world = setting.world;
+    match world.summon(boot::DAEMON, Summons::Reload) {
+        Ok(true) => {
+            world.say(To::Out, "What waits is looked at now: xen-drbd-auto status");
+            Ok(0)
+        }
+        Ok(false) => start(setting),
+        Err(why) => Err(Stop::new(Exit::Failed, format!("the waiting daemon: {why}"))),
+    }
+}
+
+/// Somebody else who would start the same domUs without a look at the roles.
+fn foreign(setting: Setting<'_>, diary: &Diary) {
+    let world = setting.world;
+    let auto = world.list(std::path::Path::new("/etc/xen/auto")).unwrap_or_default();
+    for (file, pages) in &diary.domus {
+        let twice = auto.iter().find(|name| *name == file || pages.domu.as_ref() == Some(name));
+        if let Some(name) = twice {
+            world.say(
+                To::Err,
+                &format!(
+                    "note: /etc/xen/auto/{name}: xendomains starts it as well, and does not look at the roles; remove the link"
+                ),
+            );
+        }
+    }
+    const LIBVIRT: &str = "/etc/systemd/system/multi-user.target.wants";
+    if world.list(std::path::Path::new(LIBVIRT)).unwrap_or_default().iter().any(|n| n == "libvirt-guests.service") {
+        world.say(To::Err, "note: libvirt-guests is enabled: it starts and stops domUs as well, and does not look at the roles");
+    }
+}

@@ -1,0 +1,147 @@
+//! What must be seen between the deeds of a claim.
+//!
+//! The deeds: the guard on, Primary, look, create, look, the guard off. What DRBD *shows* of a peer may be ten seconds old; what it
+//! *promotes* under the guard is decided by both kernels together: of two Dom0s exactly one wins, and with the link down none does
+//! (measured: claim-experiments, rows 2 and 4).
+
+use crate::core::drbd::{Fencing, Generation, Options, Replica, Role};
+use crate::core::xen::{BlockDevice, Domain};
+use std::time::Duration;
+
+/// The options while it is claimed: no second Primary, and none towards a peer that cannot be asked. A stronger policy is kept.
+pub fn guarded(now: &Options) -> Options {
+    let fencing = if now.fencing.guards() { now.fencing.clone() } else { Fencing::ResourceOnly };
+    Options { two_primaries: false, fencing }
+}
+
+/// From the look on which a claim was decided to its promotion, in all. What takes longer is decided anew.
+pub const HASTE: Duration = Duration::from_secs(60);
+
+/// How long the guard stays on after a claim where the operator's file allows two Primaries for good. Lifting it lifts the other end's
+/// as well, for it is one flag for both: a claim that was decided there before ours must have failed by then ([`HASTE`], a promotion of
+/// at most 30 s, and the ten seconds that a role may be old).
+pub const LEASE: Duration = Duration::from_secs(180);
+
+/// Whether the guard can be set at run time. DRBD 8.3 cannot: there the operator's file must have it.
+pub fn can_be_guarded(generation: Generation) -> bool {
+    generation != Generation::V83
+}
+
+/// After the promotion: may the domU be created? The error says what was seen instead; then we step back.
+pub fn holds(replica: &Replica) -> Result<(), String> {
+    let name = &replica.resource;
+    if replica.role != Role::Primary {
+        return Err(format!("{name} was promoted and is {}", replica.role));
+    }
+    if let Some(peer) = replica.peers.iter().find(|p| p.role == Role::Primary) {
+        return Err(format!("{name} is Primary on {} as well", peer.name));
+    }
+    if !replica.is_connected() || replica.peers.iter().any(|p| p.role != Role::Secondary) {
+        let words: Vec<String> = replica.peers.iter().map(|p| format!("{} {} {}", p.name, p.connection, p.role)).collect();
+        return Err(format!("{name} lost its peer while it was promoted ({})", words.join(", ")));
+    }
+    if !replica.is_up_to_date() {
+        return Err(format!("{name} is not UpToDate any more"));
+    }
+    Ok(())
+}
+
+/// How a domU stands that was just created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stands {
+    /// It executes and its disks are connected.
+    Well,
+    /// Its disks are on their way: the guest connects them when its kernel is up.
+    NotYet(String),
+    /// It cannot go on: what is wrong. We step back.
+    Dead(String),
+}
+
+/// Looks at a domU that was just created. `disks` are its block devices as the toolstack lists them.
+pub fn stands(domain: Option<&Domain>, disks: &[BlockDevice]) -> Stands {
+    let Some(domain) = domain else { return Stands::Dead("it is gone again".to_string()) };
+    if domain.state.shutdown.is_some() || domain.state.dying {
+        return Stands::Dead(format!("it is {} again", domain.state.in_words()));
+    }
+    // XenbusStateClosing and XenbusStateClosed: the backend could not open the device (recorded.md, `state 6`).
+    let dead: Vec<String> =
+        disks.iter().filter(|d| matches!(d.state, 5 | 6)).map(|d| format!("{} in state {}", d.vdev, d.state)).collect();
+    if !dead.is_empty() {
+        return Stands::Dead(format!("its disks are dead: {} (4 is right)", dead.join(", ")));
+    }
+    let waiting: Vec<String> =
+        disks.iter().filter(|d| d.state != 4).map(|d| format!("{} in state {}", d.vdev, d.state)).collect();
+    if waiting.is_empty() {
+        Stands::Well
+    } else {
+        Stands::NotYet(format!("its disks are not connected yet: {}", waiting.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::drbd::{Connection, Disk, Peer, PeerVolume, Replication, Volume};
+    use crate::core::xen::{DomainState, ShutdownReason};
+
+    fn promoted() -> Replica {
+        let peer_volumes = vec![PeerVolume { number: 0, disk: Disk::UpToDate, replication: Replication::Established }];
+        Replica {
+            resource: "r0".parse().unwrap(),
+            role: Role::Primary,
+            volumes: vec![Volume { number: 0, minor: Some(0), disk: Disk::UpToDate, quorum: None }],
+            peers: vec![Peer {
+                name: "peer".into(),
+                connection: Connection::Connected,
+                role: Role::Secondary,
+                volumes: peer_volumes,
+            }],
+            may_promote: None,
+        }
+    }
+
+    #[test]
+    fn the_guard_forbids_both_ways_and_weakens_nothing() {
+        let now = Options { two_primaries: true, fencing: Fencing::DontCare };
+        assert_eq!(guarded(&now), Options { two_primaries: false, fencing: Fencing::ResourceOnly });
+        let strong = Options { two_primaries: true, fencing: Fencing::Stonith };
+        assert_eq!(guarded(&strong).fencing, Fencing::Stonith);
+    }
+
+    #[test]
+    fn the_guard_outlives_every_claim_that_was_decided_before_it() {
+        let (promotion, old_role) = (Duration::from_secs(30), Duration::from_secs(10));
+        assert!(LEASE > HASTE + promotion + old_role);
+    }
+
+    #[test]
+    fn only_connected_to_secondaries_and_primary_itself_it_holds() {
+        assert_eq!(holds(&promoted()), Ok(()));
+        for spoil in [
+            |r: &mut Replica| r.role = Role::Secondary,
+            |r: &mut Replica| r.peers[0].role = Role::Primary,
+            |r: &mut Replica| r.peers[0].role = Role::Unknown,
+            |r: &mut Replica| r.peers[0].connection = Connection::Connecting,
+            |r: &mut Replica| r.peers.clear(),
+            |r: &mut Replica| r.volumes[0].disk = Disk::Inconsistent,
+        ] {
+            let mut replica = promoted();
+            spoil(&mut replica);
+            assert!(holds(&replica).is_err(), "{replica:?}");
+        }
+    }
+
+    #[test]
+    fn a_created_domu_stands_when_its_disks_do() {
+        let state = DomainState { running: false, blocked: true, paused: false, shutdown: None, dying: false };
+        let domain = Domain { name: "web".into(), id: 3, memory: 128, state, uuid: None };
+        let disk = |state| BlockDevice { vdev: "51712".into(), state };
+        assert_eq!(stands(Some(&domain), &[disk(4), disk(4)]), Stands::Well);
+        assert!(matches!(stands(Some(&domain), &[disk(4), disk(2)]), Stands::NotYet(_)));
+        assert!(matches!(stands(Some(&domain), &[disk(4), disk(6)]), Stands::Dead(_)));
+        assert!(matches!(stands(None, &[]), Stands::Dead(_)));
+        let mut crashed = domain;
+        crashed.state.shutdown = Some(ShutdownReason::Crash);
+        assert!(matches!(stands(Some(&crashed), &[disk(4)]), Stands::Dead(_)));
+    }
+}

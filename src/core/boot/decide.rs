@@ -1,0 +1,241 @@
+//! One domU, from one look. All its DRBD disks, all their volumes and all their peers count.
+
+use crate::core::drbd::{Connection, Disk, Peer, Replica, Replication, Role};
+use crate::core::facts::DiskSeen;
+use crate::core::names::{DomuName, ResourceName};
+use crate::core::record::{Row, State};
+use crate::core::xen::Domain;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What was seen of one domU, whose config was understood.
+#[derive(Debug, Clone)]
+pub struct Case<'a> {
+    /// The domU.
+    pub domu: &'a DomuName,
+    /// The disks in its config.
+    pub disks: &'a [DiskSeen],
+    /// Every domain here under one of its names.
+    pub copies: Vec<&'a Domain>,
+    /// Its row in the record.
+    pub row: Option<&'a Row>,
+    /// Every resource in the kernel.
+    pub replicas: &'a [Replica],
+    /// The resources that are Primary because an interrupted claim of ours made them so.
+    pub ours: &'a [ResourceName],
+    /// The resources for which the operator's file asks for a quorum (DRBD 9).
+    pub with_quorum: &'a [ResourceName],
+    /// Who works on it, or receives it, just now.
+    pub busy: Option<String>,
+    /// What could not be seen, in sentences.
+    pub unseen: &'a [String],
+}
+
+/// What is to be done with it. Each carries its evidence, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", content = "evidence", rename_all = "lowercase")]
+pub enum Decision {
+    /// Its config is not understood, or brings no DRBD disk: a person must mend it.
+    Fault(String),
+    /// It is here already, in some state.
+    Exists(String),
+    /// The record says that it was moved, or is on its way.
+    Migrated(String),
+    /// Another host has a disk of it Primary.
+    Ignored(String),
+    /// The roles prove that nobody runs it.
+    Claim(String),
+    /// Not known, or not now.
+    Wait(String),
+}
+
+impl Decision {
+    /// One word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Decision::Fault(_) => "fault",
+            Decision::Exists(_) => "exists",
+            Decision::Migrated(_) => "migrated",
+            Decision::Ignored(_) => "ignored",
+            Decision::Claim(_) => "claim",
+            Decision::Wait(_) => "wait",
+        }
+    }
+
+    /// What was seen.
+    pub fn evidence(&self) -> &str {
+        match self {
+            Decision::Fault(e)
+            | Decision::Exists(e)
+            | Decision::Migrated(e)
+            | Decision::Ignored(e)
+            | Decision::Claim(e)
+            | Decision::Wait(e) => e,
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.word(), self.evidence())
+    }
+}
+
+/// Decides.
+pub fn decide(case: &Case<'_>) -> Decision {
+    let resources = resources(case.disks);
+    if resources.is_empty() {
+        return Decision::Fault("no disk of it is DRBD; whether it runs elsewhere cannot be known".to_string());
+    }
+    if !case.copies.is_empty() {
+        let words: Vec<String> =
+            case.copies.iter().map(|d| format!("{} is {} (id {})", d.name, d.state.in_words(), d.id)).collect();
+        return Decision::Exists(words.join(", "));
+    }
+    let seen: Vec<(&ResourceName, Option<&Replica>)> =
+        resources.iter().map(|name| (*name, case.replicas.iter().find(|r| r.resource == **name && r.is_up()))).collect();
+    if let Some(row) = case.row
+        && let Some(text) = moved(case.domu, row, &seen)
+    {
+        return Decision::Migrated(text);
+    }
+    // Whatever else is unknown: a Primary elsewhere is the one certain reason to keep away.
+    for (name, replica) in &seen {
+        if let Some(peer) = replica.and_then(|r| r.peers.iter().find(|p| p.role == Role::Primary)) {
+            return Decision::Ignored(format!("{name} is Primary on {}: it runs there, or somebody uses its disk", called(peer)));
+        }
+    }
+    if let Some(who) = &case.busy {
+        return Decision::Wait(format!("somebody is at work on it: {who}"));
+    }
+    if !case.unseen.is_empty() {
+        return Decision::Wait(case.unseen.join("; "));
+    }
+    let doubts: Vec<String> = seen
+        .iter()
+        .filter_map(|(name, replica)| match replica {
+            None => Some(format!("{name} is not up: drbdadm up {name}")),
+            Some(replica) => doubt(replica, case),
+        })
+        .collect();
+    if !doubts.is_empty() {
+        return Decision::Wait(doubts.join("; "));
+    }
+    let evidence: Vec<String> = seen.iter().map(|(name, r)| proof(name, r.is_some_and(|r| is_connected(r)))).collect();
+    Decision::Claim(evidence.join("; "))
+}
+
+/// The resources of the disks, each once.
+pub fn resources(disks: &[DiskSeen]) -> Vec<&ResourceName> {
+    let mut names: Vec<&ResourceName> = Vec::new();
+    for name in disks.iter().filter_map(|d| d.resource.as_ref()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn proof(name: &ResourceName, connected: bool) -> String {
+    match connected {
+        true => format!("{name}: every peer connected and Secondary, UpToDate here"),
+        false => format!("{name}: quorum, nobody Primary, UpToDate here"),
+    }
+}
+
+/// What the record says of a domU that is elsewhere or on its way; `None` where it says nothing against a start here.
+fn moved(domu: &DomuName, row: &Row, seen: &[(&ResourceName, Option<&Replica>)]) -> Option<String> {
+    let since = format!("{} {} since {}", row.state, row.host, row.since);
+    match row.state {
+        State::Here | State::Visiting => None,
+        State::Away | State::Passed => {
+            let nowhere = seen.iter().all(|(_, r)| r.is_some_and(|r| is_connected(r) && r.peers.iter().all(is_secondary)));
+            Some(match nowhere {
+                true => format!(
+                    "the record says {since}, and DRBD shows that no host has its disks Primary: it does not run there; to settle it: \
+                     xen-migrate recover {domu}"
+                ),
+                false => format!("the record says {since}; to bring it back: xen-migrate reverse {domu}"),
+            })
+        }
+        State::Leaving | State::Returning | State::Arriving => {
+            Some(format!("the record says {since}: a migration was interrupted; to settle it: xen-migrate recover {domu}"))
+        }
+    }
+}
+
+fn is_connected(replica: &Replica) -> bool {
+    replica.is_connected()
+}
+
+fn is_secondary(peer: &Peer) -> bool {
+    peer.role == Role::Secondary
+}
+
+/// DRBD 8 has one peer and calls it `peer`.
+fn called(peer: &Peer) -> &str {
+    if peer.name == "peer" { "the other host" } else { &peer.name }
+}
+
+/// Why this resource does not prove that nobody runs the domU, or cannot carry it; no peer of it is Primary.
+fn doubt(replica: &Replica, case: &Case<'_>) -> Option<String> {
+    let name = &replica.resource;
+    match replica.role {
+        Role::Secondary => {}
+        // An interrupted claim of ours: nobody else uses it.
+        Role::Primary if case.ours.contains(name) => {}
+        Role::Primary => {
+            return Some(format!(
+                "{name} is Primary here, and {} is not: somebody uses it: fuser -v /dev/drbd{}",
+                case.domu,
+                minor(replica)
+            ));
+        }
+        Role::Unknown | Role::Other(_) => return Some(format!("{name}: its role here is {}", replica.role)),
+    }
+    if replica.peers.is_empty() {
+        return Some(format!("{name} has no peer: whether another host runs it cannot be known"));
+    }
+    if let Some(peer) = replica.peers.iter().find(|p| p.connection != Connection::Connected || !is_secondary(p)) {
+        // A majority that shares a quorum leaves no place for another Primary.
+        let majority = case.with_quorum.contains(name)
+            && replica.may_promote == Some(true)
+            && !replica.volumes.is_empty()
+            && replica.volumes.iter().all(|v| v.quorum == Some(true));
+        if !majority {
+            return Some(apart(name, peer));
+        }
+    }
+    replica.volumes.iter().find(|v| v.disk != Disk::UpToDate).map(|volume| {
+        let copying = replica
+            .peers
+            .iter()
+            .flat_map(|p| &p.volumes)
+            .any(|v| v.number == volume.number && !matches!(v.replication, Replication::Established | Replication::Off));
+        match &volume.disk {
+            Disk::Diskless | Disk::Failed => format!("{name} is {} here: a person must look: drbdadm attach {name}", volume.disk),
+            disk if copying => format!("{name} is {disk} here while it is being resynced, which ends by itself"),
+            disk => format!("{name} is {disk} here"),
+        }
+    })
+}
+
+/// Why a peer proves nothing.
+fn apart(name: &ResourceName, peer: &Peer) -> String {
+    let who = called(peer);
+    match &peer.connection {
+        Connection::StandAlone => format!(
+            "{name} is StandAlone towards {who}: perhaps a split brain; look at both hosts before `drbdadm connect {name}`"
+        ),
+        Connection::Connected => format!("{name}: the role of {who} is {}", peer.role),
+        state => format!("{name} is not connected to {who} ({state}): whether it runs there cannot be known"),
+    }
+}
+
+fn minor(replica: &Replica) -> String {
+    replica.volumes.iter().find_map(|v| v.minor).map_or("N".to_string(), |m| m.to_string())
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,0 +1,237 @@
+use super::*;
+use crate::core::drbd::{PeerVolume, Volume};
+use crate::core::facts::Promoter;
+use crate::core::record::Moment;
+use crate::core::xen::DomainState;
+
+fn name(text: &str) -> ResourceName {
+    text.parse().unwrap()
+}
+
+fn disk(resource: Option<&str>) -> DiskSeen {
+    DiskSeen {
+        vdev: "xvda".into(),
+        target: "x".into(),
+        resource: resource.map(name),
+        promoter: Promoter::Script,
+        writable: true,
+        cdrom: false,
+    }
+}
+
+/// Connected, both Secondary, UpToDate.
+fn healthy(resource: &str) -> Replica {
+    let peer_volumes = vec![PeerVolume { number: 0, disk: Disk::UpToDate, replication: Replication::Established }];
+    Replica {
+        resource: name(resource),
+        role: Role::Secondary,
+        volumes: vec![Volume { number: 0, minor: Some(1), disk: Disk::UpToDate, quorum: None }],
+        peers: vec![Peer {
+            name: "beta".into(),
+            connection: Connection::Connected,
+            role: Role::Secondary,
+            volumes: peer_volumes,
+        }],
+        may_promote: None,
+    }
+}
+
+fn domain(called: &str) -> Domain {
+    let state = DomainState { running: false, blocked: false, paused: false, shutdown: None, dying: false };
+    Domain { name: called.into(), id: 7, memory: 512, state, uuid: None }
+}
+
+fn row(state: State) -> Row {
+    Row {
+        domu: "web".parse().unwrap(),
+        state,
+        host: "beta".parse().unwrap(),
+        since: Moment(0),
+        open: vec![],
+        home: None,
+        from: None,
+    }
+}
+
+/// Everything that a test may spoil.
+struct World {
+    disks: Vec<DiskSeen>,
+    copies: Vec<Domain>,
+    row: Option<Row>,
+    replicas: Vec<Replica>,
+    ours: Vec<ResourceName>,
+    with_quorum: Vec<ResourceName>,
+    busy: Option<String>,
+    unseen: Vec<String>,
+}
+
+fn world() -> World {
+    World {
+        disks: vec![disk(Some("r0")), disk(None), disk(Some("r1"))],
+        copies: vec![],
+        row: None,
+        replicas: vec![healthy("r0"), healthy("r1"), healthy("other")],
+        ours: vec![],
+        with_quorum: vec![],
+        busy: None,
+        unseen: vec![],
+    }
+}
+
+fn decided(world: &World) -> Decision {
+    let domu = "web".parse().unwrap();
+    decide(&Case {
+        domu: &domu,
+        disks: &world.disks,
+        copies: world.copies.iter().collect(),
+        row: world.row.as_ref(),
+        replicas: &world.replicas,
+        ours: &world.ours,
+        with_quorum: &world.with_quorum,
+        busy: world.busy.clone(),
+        unseen: &world.unseen,
+    })
+}
+
+/// What it comes to when one thing is spoilt: the word, and that the evidence names what was spoilt.
+fn spoilt(spoil: impl Fn(&mut World), word: &str, evidence: &str) {
+    let mut world = world();
+    spoil(&mut world);
+    let decision = decided(&world);
+    assert_eq!(decision.word(), word, "{decision}");
+    assert!(decision.evidence().contains(evidence), "{decision} does not say {evidence:?}");
+}
+
+#[test]
+fn a_healthy_domu_is_claimed() {
+    assert_eq!(decided(&world()).word(), "claim");
+    spoilt(|w| w.row = Some(row(State::Visiting)), "claim", "r1");
+    spoilt(|w| w.row = Some(row(State::Here)), "claim", "r1");
+}
+
+#[test]
+fn no_drbd_disk_is_a_fault() {
+    spoilt(|w| w.disks = vec![disk(None)], "fault", "no disk");
+}
+
+#[test]
+fn whatever_is_here_under_any_of_its_names_is_left_alone() {
+    for called in ["web", "web--incoming", "web--migratedaway", "migrating-web"] {
+        spoilt(|w| w.copies = vec![domain(called)], "exists", called);
+    }
+}
+
+#[test]
+fn what_the_record_says_is_elsewhere_is_not_started() {
+    for state in [State::Away, State::Passed, State::Leaving, State::Returning, State::Arriving] {
+        spoilt(|w| w.row = Some(row(state)), "migrated", "beta");
+    }
+    spoilt(|w| w.row = Some(row(State::Away)), "migrated", "xen-migrate recover web");
+    let runs_there = |w: &mut World| {
+        w.row = Some(row(State::Away));
+        w.replicas[0].peers[0].role = Role::Primary;
+    };
+    spoilt(runs_there, "migrated", "xen-migrate reverse web");
+}
+
+#[test]
+fn one_primary_peer_of_one_disk_is_enough_to_keep_away() {
+    spoilt(|w| w.replicas[1].peers[0].role = Role::Primary, "ignored", "r1 is Primary on beta");
+    // Even where nothing else can be seen, and somebody is at work.
+    let all_else_unknown = |w: &mut World| {
+        w.replicas[1].peers[0].role = Role::Primary;
+        w.replicas.remove(0);
+        w.busy = Some("x".into());
+        w.unseen = vec!["y".into()];
+    };
+    spoilt(all_else_unknown, "ignored", "r1");
+    let third = |w: &mut World| {
+        let peer = w.replicas[0].peers[0].clone();
+        w.replicas[0].peers.push(Peer { name: "gamma".into(), role: Role::Primary, ..peer });
+    };
+    spoilt(third, "ignored", "gamma");
+}
+
+#[test]
+fn what_could_not_be_seen_is_no_permission() {
+    spoilt(|w| w.unseen = vec!["drbdsetup: no answer".into()], "wait", "no answer");
+    spoilt(|w| w.busy = Some("xen-migrate".into()), "wait", "xen-migrate");
+    spoilt(|w| drop(w.replicas.remove(1)), "wait", "drbdadm up r1");
+    spoilt(|w| w.replicas[1].peers.clear(), "wait", "no peer");
+    for state in [
+        "StandAlone", "Disconnecting", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure", "ProtocolError", "TearDown",
+        "WFConnection", "Connecting", "WFReportParams", "SomethingNew",
+    ] {
+        spoilt(|w| w.replicas[0].peers[0].connection = Connection::from(state), "wait", "r0");
+    }
+    for role in ["Unknown", "SomethingNew"] {
+        spoilt(|w| w.replicas[0].peers[0].role = Role::from(role), "wait", role);
+        spoilt(|w| w.replicas[0].role = Role::from(role), "wait", role);
+    }
+    for state in
+        ["Diskless", "Attaching", "Failed", "Negotiating", "Inconsistent", "Outdated", "DUnknown", "Consistent", "SomethingNew"]
+    {
+        spoilt(|w| w.replicas[0].volumes[0].disk = Disk::from(state), "wait", "r0 is");
+    }
+}
+
+#[test]
+fn every_volume_counts() {
+    let second = |w: &mut World| {
+        w.replicas[0].volumes.push(Volume { number: 1, minor: Some(2), disk: Disk::Inconsistent, quorum: None });
+    };
+    spoilt(second, "wait", "Inconsistent");
+}
+
+#[test]
+fn a_resync_ends_by_itself_and_a_lost_disk_does_not() {
+    let resync = |w: &mut World| {
+        w.replicas[0].volumes[0].disk = Disk::Inconsistent;
+        w.replicas[0].peers[0].volumes[0].replication = Replication::SyncTarget;
+    };
+    spoilt(resync, "wait", "ends by itself");
+    spoilt(|w| w.replicas[0].volumes[0].disk = Disk::Diskless, "wait", "drbdadm attach r0");
+}
+
+#[test]
+fn a_disk_that_somebody_uses_here_is_not_ours_unless_we_made_it_primary() {
+    spoilt(|w| w.replicas[0].role = Role::Primary, "wait", "fuser -v /dev/drbd1");
+    let ours = |w: &mut World| {
+        w.replicas[0].role = Role::Primary;
+        w.ours = vec![name("r0")];
+    };
+    spoilt(ours, "claim", "r0");
+}
+
+#[test]
+fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
+    let lonely = |w: &mut World| {
+        w.replicas[0].peers[0].connection = Connection::Connecting;
+        w.replicas[0].peers[0].role = Role::Unknown;
+        w.replicas[0].may_promote = Some(true);
+        w.replicas[0].volumes[0].quorum = Some(true);
+    };
+    // Without a quorum in the operator's file DRBD says `quorum:yes` and `may_promote:yes` to everybody.
+    spoilt(lonely, "wait", "not connected");
+    let with = |w: &mut World| {
+        lonely(w);
+        w.with_quorum = vec![name("r0")];
+    };
+    spoilt(with, "claim", "quorum");
+    for spoil in [
+        |w: &mut World| w.replicas[0].may_promote = Some(false),
+        |w: &mut World| w.replicas[0].may_promote = None,
+        |w: &mut World| w.replicas[0].volumes[0].quorum = Some(false),
+        |w: &mut World| w.replicas[0].volumes[0].quorum = None,
+        |w: &mut World| w.replicas[0].volumes[0].disk = Disk::Outdated,
+    ] {
+        spoilt(
+            |w| {
+                with(w);
+                spoil(w);
+            },
+            "wait",
+            "r0",
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! What was decided when, for whoever asks later: `status`, `explain`, and the next start.
+
+use super::Decision;
+use crate::core::names::ResourceName;
+use crate::core::record::Moment;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The newest entries of one domU that are kept. A domU that waits for a year is looked at a hundred thousand times, and nearly always
+/// the same is seen: the same decision again is no new entry.
+const KEPT: usize = 50;
+
+/// Everything that is kept while the host is up, in `/run`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diary {
+    /// The version of this form.
+    #[serde(default)]
+    pub version: u32,
+    /// Every domU of the folder, by its config's file name.
+    #[serde(default)]
+    pub domus: BTreeMap<String, Pages>,
+    /// The resources that a claim has guarded, and perhaps made Primary: put back in time, and after a crash.
+    #[serde(default)]
+    pub guarded: Vec<Guarded>,
+    /// When the waiting daemon looks again; `None`: nobody waits.
+    #[serde(default)]
+    pub next_look: Option<Moment>,
+}
+
+/// A resource under the guard of a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// The resource.
+    pub resource: ResourceName,
+    /// Not taken off before this.
+    pub until: Moment,
+}
+
+/// One domU's pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pages {
+    /// Its name, where the config was understood.
+    pub domu: Option<String>,
+    /// What was decided, oldest first.
+    pub entries: Vec<Entry>,
+}
+
+/// One decision, and how long it has stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was first decided so.
+    pub since: Moment,
+    /// When it was last decided so.
+    pub until: Moment,
+    /// How often.
+    pub times: u32,
+    /// What.
+    pub outcome: Outcome,
+}
+
+/// What came of a look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Decided, and nothing done.
+    Decided(Decision),
+    /// Claimed and started; the text says what was seen before.
+    Started(String),
+    /// Claimed, and stepped back: why. It waits.
+    SteppedBack(String),
+    /// Started because a person said so, with this reason.
+    Forced(String),
+}
+
+impl Outcome {
+    /// Nothing more is to be done for it until a person or the next boot comes.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Outcome::Decided(Decision::Wait(_) | Decision::Claim(_)) | Outcome::SteppedBack(_) => false,
+            Outcome::Decided(_) | Outcome::Started(_) | Outcome::Forced(_) => true,
+        }
+    }
+
+    /// One word for `status`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Decided(decision) => decision.word(),
+            Outcome::Started(_) => "started",
+            Outcome::SteppedBack(_) => "wait",
+            Outcome::Forced(_) => "forced",
+        }
+    }
+
+    /// What was seen.
+    pub fn evidence(&self) -> &str {
+        match self {
+            Outcome::Decided(decision) => decision.evidence(),
+            Outcome::Started(text) | Outcome::SteppedBack(text) | Outcome::Forced(text) => text,
+        }
+    }
+}
+
+impl Diary {
+    /// Writes an outcome down. The same as before only becomes older.
+    pub fn note(&mut self, file: &str, domu: Option<&str>, now: Moment, outcome: Outcome) {
+        let pages = self.domus.entry(file.to_string()).or_default();
+        pages.domu = domu.map(String::from);
+        match pages.entries.last_mut().filter(|last| last.outcome == outcome) {
+            Some(last) => {
+                last.until = now;
+                last.times = last.times.saturating_add(1);
+            }
+            None => pages.entries.push(Entry { since: now, until: now, times: 1, outcome }),
+        }
+        let surplus = pages.entries.len().saturating_sub(KEPT);
+        pages.entries.drain(..surplus);
+    }
+
+    /// A resource comes under the guard, or stays there longer.
+    pub fn guard(&mut self, resource: &ResourceName, until: Moment) {
+        self.release(resource);
+        self.guarded.push(Guarded { resource: resource.clone(), until });
+    }
+
+    /// The guard of a resource is off.
+    pub fn release(&mut self, resource: &ResourceName) {
+        self.guarded.retain(|g| g.resource != *resource);
+    }
+
+    /// The resources under the guard.
+    pub fn guarded_names(&self) -> Vec<ResourceName> {
+        self.guarded.iter().map(|g| g.resource.clone()).collect()
+    }
+
+    /// The last outcome of a config.
+    pub fn last(&self, file: &str) -> Option<&Entry> {
+        self.domus.get(file)?.entries.last()
+    }
+
+    /// Files that are gone are forgotten.
+    pub fn keep_only(&mut self, files: &[String]) {
+        self.domus.retain(|file, _| files.contains(file));
+    }
+
+    /// The configs whose domU still waits.
+    pub fn waiting(&self) -> impl Iterator<Item = (&String, &Pages)> {
+        self.domus.iter().filter(|(_, pages)| pages.entries.last().is_some_and(|e| !e.outcome.is_final()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(why: &str) -> Outcome {
+        Outcome::Decided(Decision::Wait(why.into()))
+    }
+
+    #[test]
+    fn the_same_again_only_grows_older() {
+        let mut diary = Diary::default();
+        for now in 0..1000 {
+            diary.note("web.cfg", Some("web"), Moment(now), wait("r0 is not connected"));
+        }
+        let entries = &diary.domus["web.cfg"].entries;
+        assert_eq!(entries.len(), 1);
+        assert_eq!((entries[0].since, entries[0].until, entries[0].times), (Moment(0), Moment(999), 1000));
+    }
+
+    #[test]
+    fn a_long_story_keeps_its_newest_pages() {
+        let mut diary = Diary::default();
+        for now in 0..200 {
+            diary.note("web.cfg", Some("web"), Moment(now), wait(&format!("{}", now % 2)));
+        }
+        let entries = &diary.domus["web.cfg"].entries;
+        assert_eq!((entries.len(), entries[49].since), (KEPT, Moment(199)));
+    }
+
+    #[test]
+    fn who_waits_is_known_and_survives_the_file() {
+        let mut diary = Diary::default();
+        diary.note("a", Some("a"), Moment(1), wait("x"));
+        diary.note("b", Some("b"), Moment(1), Outcome::Started("y".into()));
+        diary.note("c", Some("c"), Moment(1), Outcome::SteppedBack("z".into()));
+        diary.note("d", None, Moment(1), Outcome::Decided(Decision::Fault("f".into())));
+        let waiting = |diary: &Diary| diary.waiting().map(|(file, _)| file.clone()).collect::<Vec<_>>();
+        assert_eq!(waiting(&diary), ["a", "c"]);
+        let again: Diary = serde_json::from_str(&serde_json::to_string(&diary).unwrap()).unwrap();
+        assert_eq!(again, diary);
+        diary.keep_only(&["a".to_string()]);
+        assert_eq!(waiting(&diary), ["a"]);
+    }
+}
