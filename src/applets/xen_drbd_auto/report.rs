@@ -41,7 +41,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
             "version": 1,
             "daemon": daemon,
             "next_look": diary.next_look.filter(|_| daemon.is_some()).map(|m| m.to_string()),
-            "guarded": diary.guarded.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+            "guarded": diary.guarded.iter().map(|g| g.resource.as_str()).collect::<Vec<_>>(),
             "domus": domus,
         });
         world.say(To::Out, &all.to_string());
@@ -58,9 +58,11 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         );
     }
     world.say(To::Out, &daemon_line(&diary, daemon.as_deref()));
-    if !diary.guarded.is_empty() {
-        let names: Vec<&str> = diary.guarded.iter().map(|r| r.as_str()).collect();
-        world.say(To::Out, &format!("The guard is still on for {}; it is taken off as soon as DRBD lets us.", names.join(", ")));
+    for guarded in &diary.guarded {
+        world.say(
+            To::Out,
+            &format!("The guard of {} stays on until {}, or until DRBD lets us take it off.", guarded.resource, guarded.until),
+        );
     }
     Ok(code)
 }
@@ -83,7 +85,9 @@ fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
 pub fn explain(setting: Setting<'_>, domu: &DomuName) -> Ended {
     let world = setting.world;
     let diary = boot::diary(world);
-    let found = diary.domus.iter().find(|(file, pages)| pages.domu.as_deref() == Some(domu.as_str()) || **file == domu.as_str());
+    let is = |file: &str| file == domu.as_str() || file.rsplit_once('.').is_some_and(|(stem, _)| stem == domu.as_str());
+    let by_name = diary.domus.iter().find(|(_, pages)| pages.domu.as_deref() == Some(domu.as_str()));
+    let found = by_name.or_else(|| diary.domus.iter().find(|(file, _)| is(file)));
     let Some((file, pages)) = found else {
         let text = match diary.version {
             0 => "nothing was decided since the boot\n  try: xen-drbd-auto start".to_string(),

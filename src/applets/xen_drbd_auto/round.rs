@@ -68,7 +68,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
             break;
         }
     }
-    release(setting, &ground, &configs, &mut round.diary);
+    release(setting, &mut round.diary);
     boot::keep(world, &round.diary).map_err(failed)?;
     Ok(round)
 }
@@ -88,7 +88,7 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, why: &str) -> Result<Round,
 
 /// Decides about one domU, and claims it where that is the decision.
 fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Planned, diary: &mut Diary) -> Outcome {
-    match decision(setting.world, ground, planned, &diary.guarded) {
+    match decision(setting.world, ground, planned, &diary.guarded_names()) {
         Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
         decision => Outcome::Decided(decision),
     }
@@ -148,14 +148,34 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     }
 }
 
-/// What an interrupted claim has left, and no claim of this round has taken up again: the roles and the options as they were.
-fn release(setting: Setting<'_>, ground: &Ground, configs: &[ConfigFile], diary: &mut Diary) {
-    for name in diary.guarded.clone() {
-        let owner = configs.iter().find_map(|c| {
-            let planned = c.says.as_ref().ok()?;
-            planned.disks.iter().any(|d| d.resource.as_ref() == Some(&name)).then_some(&planned.domu)
-        });
-        let runs = owner.is_some_and(|domu| !copies(ground, domu).is_empty());
+/// Guards whose time is over, and what an interrupted claim has left and no claim of this round has taken up again: the roles and the
+/// options as they were. Not while somebody moves the domU: the options are his then.
+fn release(setting: Setting<'_>, diary: &mut Diary) {
+    let world = setting.world;
+    let now = Moment::from(world.now());
+    let due: Vec<ResourceName> = diary.guarded.iter().filter(|g| g.until <= now).map(|g| g.resource.clone()).collect();
+    if due.is_empty() {
+        return;
+    }
+    // A look of its own: domUs have been started since the first one.
+    let Ok(ground) = look::ground(world, setting.toolstack) else { return };
+    let configs = boot::configs(world, &ground).unwrap_or_default();
+    for name in due {
+        let mut owners = configs.iter().filter_map(|c| c.says.as_ref().ok());
+        let owner = owners.find(|p| p.disks.iter().any(|d| d.resource.as_ref() == Some(&name))).map(|p| &p.domu);
+        let held =
+            match owner.map(|domu| world.lock(&look::lock_name(domu), &format!("xen-drbd-auto: the options of {name} again"))) {
+                Some(Err(_)) => continue,
+                Some(Ok(held)) => Some(held),
+                None => None,
+            };
+        let received = owner.is_some_and(|domu| world.lock_holder(&look::receive_lock_name(domu)).is_some());
+        let moved = ground.record.rows.iter().any(|r| r.open.contains(&name) || (r.state.in_flight() && Some(&r.domu) == owner));
+        if received || moved {
+            continue;
+        }
+        let runs = owner.is_none_or(|domu| !copies(&ground, domu).is_empty());
         claim::give_back(setting, diary, &name, !runs);
+        drop(held);
     }
 }
