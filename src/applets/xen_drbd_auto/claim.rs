@@ -5,11 +5,10 @@ use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, World, drbd, xen};
-use crate::core::boot::claim::{HASTE, LEASE, Stands, can_be_guarded, guarded, holds, stands};
+use crate::core::boot::claim::{Stands, can_be_guarded, guarded, holds, stands};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Decision, resources};
 use crate::core::names::ResourceName;
-use crate::core::record::Moment;
 use crate::core::xen::{Domain, Toolstack};
 use std::time::Duration;
 
@@ -26,18 +25,17 @@ pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary
         Err(LockError::Held(who)) => return Outcome::Decided(Decision::Wait(format!("somebody is at work on it: {who}"))),
         Err(LockError::Io(why)) => return Outcome::Decided(Decision::Wait(format!("its lock: {why}"))),
     };
-    let looked = world.clock();
     let ground = match look::ground(world, setting.toolstack) {
         Ok(ground) => ground,
         Err(error) => return Outcome::Decided(Decision::Wait(error.to_string())),
     };
     let receiving = world.lock_holder(&look::receive_lock_name(domu));
-    match round::decide_with(&ground, planned, &diary.guarded_names(), receiving) {
+    match round::decide_with(&ground, planned, &diary.guarded, receiving) {
         Decision::Claim(_) => {}
         decision => return Outcome::Decided(decision),
     }
     let names: Vec<ResourceName> = resources(&planned.disks).into_iter().cloned().collect();
-    let mut claim = Claim { setting, ground: &ground, config, planned, names, looked, created: None };
+    let mut claim = Claim { setting, ground: &ground, config, planned, names, created: None };
     match claim.go(diary) {
         Ok(note) => {
             claim.put_options_back(diary);
@@ -73,8 +71,6 @@ struct Claim<'a> {
     config: &'a ConfigFile,
     planned: &'a Planned,
     names: Vec<ResourceName>,
-    /// When the look began on which it was decided, by [`World::clock`].
-    looked: Duration,
     /// The domain that we made.
     created: Option<Domain>,
 }
@@ -91,17 +87,12 @@ impl Claim<'_> {
     /// Everything up to the running domU. The text is what a person should know although it runs.
     fn go(&mut self, diary: &mut Diary) -> Result<Option<String>, String> {
         // Written down first, so that a crash at any later point leaves a trace of what must be put back.
-        let now = Moment::from(self.world().now());
-        self.names.iter().for_each(|name| diary.guard(name, now));
+        self.names.iter().for_each(|name| diary.guard(name));
         boot::keep(self.world(), diary)?;
         for name in self.names.clone() {
             self.guard(&name)?;
         }
         for name in &self.names {
-            let since = self.world().clock().saturating_sub(self.looked);
-            if since > HASTE {
-                return Err(format!("{} s since the look: too long ago to be believed", since.as_secs()));
-            }
             drbd::promote(self.world(), name).map_err(|e| e.to_string())?;
         }
         self.look_again()?;
@@ -188,17 +179,12 @@ impl Claim<'_> {
         left
     }
 
-    /// The options of the operator's file again; later, where they allow two Primaries ([`LEASE`]). What cannot be put back now stays
+    /// The options of the operator's file again. What cannot be put back now stays
     /// in the diary, and is tried in every round: left on, the guard errs on the safe side.
     fn put_options_back(&self, diary: &mut Diary) -> Vec<String> {
         let world = self.world();
         let mut left = Vec::new();
         for name in &self.names {
-            let file = self.ground.drbd.configured.iter().find(|c| c.resource == *name);
-            if file.is_some_and(|c| c.options.two_primaries) {
-                diary.guard(name, Moment::from(world.now() + LEASE));
-                continue;
-            }
             match deeds::put_options_back(world, name) {
                 Ok(()) => diary.release(name),
                 Err(why) => left.push(why.to_string()),

@@ -70,12 +70,7 @@ impl Daemon {
         if !must_wait(&round.diary) || world.stopping() {
             return self.end(world);
         }
-        let mut pause = timer::until_the_next_look(world.roll(timer::SIDES));
-        // A guard whose time is over does not wait for the next look.
-        let now = Moment::from(world.now());
-        if let Some(first) = round.diary.guarded.iter().map(|g| g.until.0.saturating_sub(now.0)).filter(|s| *s > 0).min() {
-            pause = pause.min(Duration::from_secs(first + 1));
-        }
+        let pause = timer::until_the_next_look(world.roll(timer::SIDES));
         round.diary.next_look = Some(Moment::from(world.now() + pause));
         if let Err(why) = boot::keep(world, &round.diary) {
             world.say(To::Log, &why);

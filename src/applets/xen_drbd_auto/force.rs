@@ -34,7 +34,7 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
     };
     let mut diary = boot::diary(world);
     let names: Vec<ResourceName> = resources(&planned.disks).into_iter().cloned().collect();
-    let by_force = may(&ground, planned, &names, &diary.guarded_names())?;
+    let by_force = may(&ground, planned, &names, &diary.guarded)?;
     for name in &names {
         if let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name) {
             world.say(To::Err, &format!("{name}: {}", lost(replica)));

@@ -7,6 +7,7 @@ use crate::adapters::{Held, To, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
+use crate::core::drbd::Configured;
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use crate::core::xen::Domain;
@@ -69,6 +70,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         }
     }
     release(setting, &mut round.diary);
+    round.interest.extend(round.diary.guarded.clone());
     boot::keep(world, &round.diary).map_err(failed)?;
     Ok(round)
 }
@@ -88,7 +90,7 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, why: &str) -> Result<Round,
 
 /// Decides about one domU, and claims it where that is the decision.
 fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Planned, diary: &mut Diary) -> Outcome {
-    match decision(setting.world, ground, planned, &diary.guarded_names()) {
+    match decision(setting.world, ground, planned, &diary.guarded) {
         Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
         decision => Outcome::Decided(decision),
     }
@@ -103,7 +105,10 @@ pub fn decision(world: &dyn World, ground: &Ground, planned: &Planned, ours: &[R
 
 /// The same, for whoever holds the domU's lock.
 pub fn decide_with(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy: Option<String>) -> Decision {
-    let with_quorum: Vec<ResourceName> = ground.drbd.configured.iter().filter(|c| c.quorum).map(|c| c.resource.clone()).collect();
+    let those = |of: fn(&Configured) -> bool| -> Vec<ResourceName> {
+        ground.drbd.configured.iter().filter(|c| of(c)).map(|c| c.resource.clone()).collect()
+    };
+    let (with_quorum, for_good) = (those(|c| c.quorum), those(|c| c.options.two_primaries));
     decide(&Case {
         domu: &planned.domu,
         disks: &planned.disks,
@@ -112,6 +117,7 @@ pub fn decide_with(ground: &Ground, planned: &Planned, ours: &[ResourceName], bu
         replicas: &ground.drbd.replicas,
         ours,
         with_quorum: &with_quorum,
+        for_good: &for_good,
         busy,
         unseen: &ground.drbd.unseen,
     })
@@ -148,19 +154,16 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     }
 }
 
-/// Guards whose time is over, and what an interrupted claim has left and no claim of this round has taken up again: the roles and the
-/// options as they were. Not while somebody moves the domU: the options are his then.
+/// What an interrupted claim has left, and no claim of this round has taken up again: the roles and the options as they were. Not while somebody moves the domU: the options are his then.
 fn release(setting: Setting<'_>, diary: &mut Diary) {
     let world = setting.world;
-    let now = Moment::from(world.now());
-    let due: Vec<ResourceName> = diary.guarded.iter().filter(|g| g.until <= now).map(|g| g.resource.clone()).collect();
-    if due.is_empty() {
+    if diary.guarded.is_empty() {
         return;
     }
     // A look of its own: domUs have been started since the first one.
     let Ok(ground) = look::ground(world, setting.toolstack) else { return };
     let configs = boot::configs(world, &ground).unwrap_or_default();
-    for name in due {
+    for name in diary.guarded.clone() {
         let mut owners = configs.iter().filter_map(|c| c.says.as_ref().ok());
         let owner = owners.find(|p| p.disks.iter().any(|d| d.resource.as_ref() == Some(&name))).map(|p| &p.domu);
         let held =

@@ -25,6 +25,8 @@ pub struct Case<'a> {
     pub ours: &'a [ResourceName],
     /// The resources for which the operator's file asks for a quorum (DRBD 9).
     pub with_quorum: &'a [ResourceName],
+    /// The resources for which the operator's file allows two Primaries for good.
+    pub for_good: &'a [ResourceName],
     /// Who works on it, or receives it, just now.
     pub busy: Option<String>,
     /// What could not be seen, in sentences.
@@ -203,7 +205,7 @@ fn doubt(replica: &Replica, case: &Case<'_>) -> Option<String> {
             && !replica.volumes.is_empty()
             && replica.volumes.iter().all(|v| v.quorum == Some(true));
         if !majority {
-            return Some(apart(name, peer));
+            return Some(apart(name, peer, case.for_good.contains(name)));
         }
     }
     replica.volumes.iter().find(|v| v.disk != Disk::UpToDate).map(|volume| {
@@ -221,9 +223,14 @@ fn doubt(replica: &Replica, case: &Case<'_>) -> Option<String> {
 }
 
 /// Why a peer proves nothing.
-fn apart(name: &ResourceName, peer: &Peer) -> String {
+fn apart(name: &ResourceName, peer: &Peer, for_good: bool) -> String {
     let who = called(peer);
     match &peer.connection {
+        // Two ends whose flags differ refuse each other (claim-experiments row 10); with the options of the file and a connect, which is what adjust does, DRBD tells.
+        Connection::StandAlone if for_good => format!(
+            "{name} is StandAlone towards {who}: perhaps a split brain, or only a power cut in the middle of a start, for drbd.conf allows \
+             two Primaries for good; on both hosts: drbdadm adjust {name}   (DRBD finds out which)"
+        ),
         Connection::StandAlone => format!(
             "{name} is StandAlone towards {who}: perhaps a split brain; look at both hosts before `drbdadm connect {name}`"
         ),

@@ -61,6 +61,7 @@ struct World {
     replicas: Vec<Replica>,
     ours: Vec<ResourceName>,
     with_quorum: Vec<ResourceName>,
+    for_good: Vec<ResourceName>,
     busy: Option<String>,
     unseen: Vec<String>,
 }
@@ -73,6 +74,7 @@ fn world() -> World {
         replicas: vec![healthy("r0"), healthy("r1"), healthy("other")],
         ours: vec![],
         with_quorum: vec![],
+        for_good: vec![],
         busy: None,
         unseen: vec![],
     }
@@ -88,6 +90,7 @@ fn decided(world: &World) -> Decision {
         replicas: &world.replicas,
         ours: &world.ours,
         with_quorum: &world.with_quorum,
+        for_good: &world.for_good,
         busy: world.busy.clone(),
         unseen: &world.unseen,
     })
@@ -173,6 +176,16 @@ fn what_could_not_be_seen_is_no_permission() {
     {
         spoilt(|w| w.replicas[0].volumes[0].disk = Disk::from(state), "wait", "r0 is");
     }
+}
+
+#[test]
+fn what_stands_alone_is_told_apart_by_the_file() {
+    spoilt(|w| w.replicas[0].peers[0].connection = Connection::StandAlone, "wait", "look at both hosts before");
+    let for_good = |w: &mut World| {
+        w.replicas[0].peers[0].connection = Connection::StandAlone;
+        w.for_good = vec![name("r0")];
+    };
+    spoilt(for_good, "wait", "on both hosts: drbdadm adjust r0");
 }
 
 #[test]

@@ -19,21 +19,12 @@ pub struct Diary {
     /// Every domU of the folder, by its config's file name.
     #[serde(default)]
     pub domus: BTreeMap<String, Pages>,
-    /// The resources that a claim has guarded, and perhaps made Primary: put back in time, and after a crash.
+    /// The resources that a claim has guarded, and perhaps made Primary: put back at once, or after a crash.
     #[serde(default)]
-    pub guarded: Vec<Guarded>,
+    pub guarded: Vec<ResourceName>,
     /// When the waiting daemon looks again; `None`: nobody waits.
     #[serde(default)]
     pub next_look: Option<Moment>,
-}
-
-/// A resource under the guard of a claim.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Guarded {
-    /// The resource.
-    pub resource: ResourceName,
-    /// Not taken off before this.
-    pub until: Moment,
 }
 
 /// One domU's pages.
@@ -116,20 +107,16 @@ impl Diary {
         pages.entries.drain(..surplus);
     }
 
-    /// A resource comes under the guard, or stays there longer.
-    pub fn guard(&mut self, resource: &ResourceName, until: Moment) {
-        self.release(resource);
-        self.guarded.push(Guarded { resource: resource.clone(), until });
+    /// A resource comes under the guard.
+    pub fn guard(&mut self, resource: &ResourceName) {
+        if !self.guarded.contains(resource) {
+            self.guarded.push(resource.clone());
+        }
     }
 
     /// The guard of a resource is off.
     pub fn release(&mut self, resource: &ResourceName) {
-        self.guarded.retain(|g| g.resource != *resource);
-    }
-
-    /// The resources under the guard.
-    pub fn guarded_names(&self) -> Vec<ResourceName> {
-        self.guarded.iter().map(|g| g.resource.clone()).collect()
+        self.guarded.retain(|r| r != resource);
     }
 
     /// The last outcome of a config.

@@ -1,0 +1,192 @@
+//! Two Dom0s start the same domU, and something goes wrong before every single thing that the claim does: it never runs twice, no end
+//! becomes Primary beside the other, and when everything works again it runs once, with the options of the operator's file.
+//!
+//! Where the operator's file allows two Primaries for good, two things are granted: for a moment both may be Primary until they have looked
+//! again (`core/boot/claim.rs` says why that is all), and an end that was cut off in the middle of a claim may stand alone until a
+//! person types the one command that status names.
+
+use xen_drbd::core::drbd::Generation;
+use xen_drbd::core::xen::Toolstack;
+use xen_drbd::lab::{Deed, DiskForm, Kind, Lab, Phase, When};
+
+const A: &str = "dom0-alpha";
+const B: &str = "dom0-beta";
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    /// Nothing, but the other Dom0 starts it in this very moment.
+    Both,
+    /// kill -9 for the tool.
+    Kill,
+    PowerHere,
+    PowerThere,
+    /// The cable, for a minute.
+    Cut,
+    /// The cable, and the other Dom0 starts it in this very moment.
+    CutAndBoth,
+    /// The cable; and the other Dom0 starts it when it is back.
+    Late,
+}
+
+const WAYS: [Wrong; 7] =
+    [Wrong::Both, Wrong::Kill, Wrong::PowerHere, Wrong::PowerThere, Wrong::Cut, Wrong::CutAndBoth, Wrong::Late];
+
+fn pair(generation: Generation, toolstack: Toolstack, form: DiskForm, for_good: bool) -> Lab {
+    let lab = Lab::pair(generation, toolstack, form);
+    if for_good {
+        lab.configure("web", |c| c.two_primaries = true);
+        for host in [A, B] {
+            assert_eq!(lab.run(host, &["drbdadm", "adjust", "web"]).code, 0);
+        }
+        assert!([A, B].iter().all(|h| lab.options(h, "web").0));
+    }
+    for host in [A, B] {
+        // Nobody runs it yet, and both have its config.
+        if lab.runs_on("web").contains(&host.to_string()) {
+            lab.run(host, &[toolstack.program(), "destroy", "web"]);
+        }
+        let text = lab.file(A, "/etc/xen/web.cfg").expect("the pair's config");
+        lab.put(host, "/etc/xen/drbd-auto/web.cfg", &text);
+    }
+    lab.pass(5000);
+    for host in [A, B] {
+        lab.run(host, &["drbdadm", "secondary", "web"]);
+    }
+    lab
+}
+
+fn start(host: &str) -> Deed {
+    Deed::Run(host.into(), vec!["xen-drbd-auto".into(), "start".into()])
+}
+
+fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskForm, for_good: bool) {
+    let whole = pair(generation, toolstack, form, for_good).run(A, &["xen-drbd-auto", "start"]);
+    assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
+    assert!(whole.out.contains("started"), "{}{}", whole.out, whole.err);
+    let mut failures = Vec::new();
+    let mut broken = 0;
+    // To look at one accident alone: ONLY="57 Cut" cargo test --test claims NAME -- --nocapture
+    let only = std::env::var("ONLY").ok();
+    for event in whole.events.clone() {
+        for way in WAYS {
+            if only.as_ref().is_some_and(|only| *only != format!("{event} {way:?}")) {
+                continue;
+            }
+            let lab = pair(generation, toolstack, form, for_good);
+            let when = When::Event(event, Phase::Before);
+            let cut = || Deed::Cut(A.into(), B.into(), Some(60_000));
+            match way {
+                Wrong::Both => lab.inject(when, start(B)),
+                Wrong::Kill => lab.inject(when, Deed::KillCaller),
+                Wrong::PowerHere => lab.inject(when, Deed::PowerOff(A.into())),
+                Wrong::PowerThere => lab.inject(when, Deed::PowerOff(B.into())),
+                Wrong::Cut => lab.inject(when, cut()),
+                Wrong::CutAndBoth => {
+                    lab.inject(when.clone(), cut());
+                    lab.inject(when, start(B));
+                }
+                Wrong::Late => {
+                    lab.inject(when, cut());
+                    lab.inject_in(70_000, start(B));
+                }
+            }
+            lab.run(A, &["xen-drbd-auto", "start"]);
+            broken += 1;
+            if let Err(why) = settle_and_judge(&lab, for_good) {
+                failures.push((event, way, why, lab.journal()));
+            }
+        }
+    }
+    assert!(broken > 100 || only.is_some());
+    if let Some((event, way, why, journal)) = failures.first() {
+        let list: Vec<String> = failures.iter().map(|(event, way, why, _)| format!("  #{event} {way:?}: {why}")).collect();
+        panic!(
+            "{} of {broken} ways to break a start end badly:\n{}\n\nthe first, {way:?} before #{event}: {why}\n{journal}",
+            failures.len(),
+            list.join("\n")
+        );
+    }
+}
+
+/// Power on, `start` on both as at boot, and ten minutes.
+fn settle_and_judge(lab: &Lab, for_good: bool) -> Result<(), String> {
+    lab.pass(90_000);
+    for host in [A, B] {
+        if !lab.fleet().host(host).powered {
+            lab.perform(&Deed::Boot(host.into()), None);
+        }
+    }
+    lab.pass(30_000);
+    for host in [A, B] {
+        let ran = lab.run(host, &["xen-drbd-auto", "start"]);
+        if ran.code != 0 {
+            return Err(format!("start on {host} ends with {}: {}{}", ran.code, ran.out, ran.err));
+        }
+    }
+    lab.pass(600_000);
+    let said = || [A, B].map(|h| lab.run(h, &["xen-drbd-auto", "status"]).out).join("");
+    if for_good && [A, B].iter().any(|h| lab.connection(h, "web") == "StandAlone") {
+        if lab.runs_on("web").is_empty() && !said().contains("on both hosts: drbdadm adjust web") {
+            return Err(format!("it stands alone, and status does not say what to type: {}", said()));
+        }
+        for host in [A, B] {
+            lab.run(host, &["drbdadm", "adjust", "web"]);
+        }
+        lab.pass(700_000);
+    }
+    let granted = |kind: Kind| for_good && kind == Kind::TwoPrimaries;
+    let bad: Vec<String> =
+        lab.findings().iter().filter(|f| !granted(f.kind)).map(|f| format!("{:?}: {}", f.kind, f.text)).collect();
+    if !bad.is_empty() {
+        return Err(bad.join("; "));
+    }
+    let runs_on = lab.runs_on("web");
+    if runs_on.len() != 1 {
+        return Err(format!("it runs on {runs_on:?}: {}", said()));
+    }
+    for host in [A, B] {
+        let (two, fencing) = lab.options(host, "web");
+        if two != for_good || fencing != "dont-care" {
+            return Err(format!("the options on {host}: two_primaries={two} fencing={fencing}: {}", said()));
+        }
+        let status = lab.run(host, &["xen-drbd-auto", "status"]);
+        if status.code != 0 || !status.out.contains("daemon gone") {
+            return Err(format!("status on {host} is not content: {}", status.out));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn drbd_8_4_script_disk() {
+    break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Script, false);
+}
+
+#[test]
+fn drbd_8_4_script_disk_two_primaries_for_good() {
+    break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Script, true);
+}
+
+#[test]
+fn drbd_8_4_phy_disk() {
+    break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Phy, false);
+}
+
+#[test]
+fn drbd_9_phy_disk() {
+    break_at_every_step(Generation::V9, Toolstack::Xl, DiskForm::Phy, false);
+}
+
+#[test]
+fn drbd_9_script_disk_two_primaries_for_good() {
+    break_at_every_step(Generation::V9, Toolstack::Xl, DiskForm::Script, true);
+}
+
+#[test]
+fn the_judge_sees_two_that_run() {
+    let lab = pair(Generation::V84, Toolstack::Xl, DiskForm::Script, true);
+    lab.run(A, &["xl", "create", "/etc/xen/web.cfg"]);
+    lab.run(B, &["xl", "create", "/etc/xen/web.cfg"]);
+    assert!(lab.findings().iter().any(|f| f.kind == Kind::TwoRun));
+}
