@@ -214,3 +214,17 @@ fn wrong_words_are_told_from_failures() {
     let output = place.script(&["--help"]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).starts_with("Usage:"));
 }
+
+/// `update-rc.d` reads the file in `/etc/init.d` line by line, and there it is the executable.
+#[test]
+fn the_executable_has_the_header_of_an_init_script() {
+    let bytes = std::fs::read(env!("CARGO_BIN_EXE_xen-drbd")).unwrap();
+    let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
+    let begin = lines.iter().position(|line| *line == b"### BEGIN INIT INFO").expect("the beginning, alone on its line");
+    let end = lines[begin..].iter().position(|line| *line == b"### END INIT INFO").expect("the end, alone on its line");
+    let header: Vec<String> = lines[begin..begin + end].iter().map(|l| String::from_utf8(l.to_vec()).expect("text")).collect();
+    for needed in ["Provides", "Required-Start", "Required-Stop", "Default-Start", "Default-Stop", "Short-Description"] {
+        assert!(header.iter().any(|l| l.starts_with(&format!("# {needed}:"))), "{needed}: {header:#?}");
+    }
+    assert!(header.iter().any(|l| l.trim_end() == "# Provides:          xen-drbd-auto"));
+}

@@ -91,5 +91,12 @@ pub enum Verb {
     },
     /// Wait in the foreground: what `start` leaves in the background, and what the systemd unit runs
     #[command(hide = true)]
-    Daemon,
+    Daemon {
+        /// First decide once for every domU, as `start` does
+        #[arg(long)]
+        start: bool,
+    },
+    /// The header that an init script has (update-rc.d finds it in this executable)
+    #[command(name = "init-info", hide = true)]
+    InitInfo,
 }

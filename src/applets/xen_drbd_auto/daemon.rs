@@ -37,6 +37,8 @@ pub enum Turn {
 /// The daemon, between two turns.
 pub struct Daemon {
     toolstack: Option<Toolstack>,
+    /// The next turn looks at all, not only at those that wait.
+    all: bool,
     _held: Box<dyn Held>,
 }
 
@@ -44,7 +46,7 @@ impl Daemon {
     /// Takes the lock that only one daemon has. The error: another one waits already.
     pub fn new(world: &dyn World, toolstack: Option<Toolstack>) -> Result<Daemon, Stop> {
         match boot::lock(world, boot::DAEMON, "xen-drbd-auto waiting") {
-            Ok(held) => Ok(Daemon { toolstack, _held: held }),
+            Ok(held) => Ok(Daemon { toolstack, all: false, _held: held }),
             Err(Taken::By(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
             Err(Taken::Cannot(why)) => Err(failed(why)),
         }
@@ -56,7 +58,7 @@ impl Daemon {
             return self.end(world);
         }
         // What made us look is answered by this look.
-        let which = if world.reloading() { Which::All } else { Which::Waiting };
+        let which = if world.reloading() || std::mem::take(&mut self.all) { Which::All } else { Which::Waiting };
         let setting = Setting { world, toolstack: self.toolstack, root: None, path: None };
         let made = round::begin(world, "xen-drbd-auto looking again").and_then(|_held| round::make(setting, which));
         let mut round = match made {
@@ -88,14 +90,21 @@ impl Daemon {
 }
 
 /// Waits in the foreground, until nothing waits any more or somebody ends it.
-pub fn run(setting: Setting<'_>) -> Ended {
+pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     let world = setting.world;
     let mut daemon = Daemon::new(world, setting.toolstack)?;
-    world.notify("READY=1\nSTATUS=every domU was decided once");
+    daemon.all = start;
     loop {
         match daemon.turn(world) {
-            Turn::Done => return Ok(0),
-            Turn::Wait { until, interest } => wait(world, until, &interest),
+            Turn::Done => {
+                world.notify("READY=1\nSTATUS=nothing waits any more, all is well");
+                return Ok(0);
+            }
+            Turn::Wait { until, interest } => {
+                // Every domU was decided once. A service manager that watches us sees each turn.
+                world.notify("READY=1\nWATCHDOG=1\nSTATUS=waiting; xen-drbd-auto status");
+                wait(world, until, &interest);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod cli;
 pub mod daemon;
 mod force;
+pub mod lsb;
 mod report;
 mod round;
 mod service;
@@ -53,7 +54,11 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Verb::Status { json } => report::status(setting, *json),
         Verb::Explain { domu } => report::explain(setting, domu),
         Verb::ForceStart { domu, reason } => force::start(setting, domu, reason),
-        Verb::Daemon => daemon::run(setting),
+        Verb::Daemon { start } => daemon::run(setting, *start),
+        Verb::InitInfo => {
+            world.say(To::Out, lsb::HEADER.trim());
+            Ok(0)
+        }
     };
     ended.unwrap_or_else(|Stop { exit, text }| {
         world.say(To::Err, &format!("xen-drbd-auto: {text}"));

@@ -123,7 +123,7 @@ pub fn decide(case: &Case<'_>) -> Decision {
     if !doubts.is_empty() {
         return Decision::Wait(doubts.join("; "));
     }
-    let evidence: Vec<String> = seen.iter().map(|(name, r)| proof(name, r.is_some_and(|r| is_connected(r)))).collect();
+    let evidence: Vec<String> = seen.iter().map(|(name, r)| proof(name, r.is_some_and(is_connected))).collect();
     Decision::Claim(evidence.join("; "))
 }
 
