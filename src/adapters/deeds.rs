@@ -119,6 +119,7 @@ fn expect(world: &dyn World, cause: &Cause, open: &[ResourceName], home: &Option
             open: open.to_vec(),
             home: home.clone().filter(|_| !ours),
             from: None,
+            never: false,
         }
     };
     Ok(store::update(world, |record| note(record, &row(record)))?)

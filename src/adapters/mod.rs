@@ -318,6 +318,8 @@ pub enum Halt {
     Complete,
     /// The receiving xl has said that it is ready, and the sender has not heard it yet: until it does, it takes the domU back.
     Ready,
+    /// The sender permits it to run, and the receiving xl has not heard it yet. Until here it has certainly never run there.
+    Go,
 }
 
 /// Why a program gave no answer at all.

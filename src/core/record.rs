@@ -98,6 +98,9 @@ pub struct Row {
     /// Leaving after a visit: the host it had come from, so that a migration that failed puts `visiting` back.
     #[serde(default)]
     pub from: Option<HostName>,
+    /// Arriving: its receiver has ended, and the permission to run never passed through it. So it has never run here.
+    #[serde(default)]
+    pub never: bool,
 }
 
 impl Row {
@@ -156,6 +159,9 @@ impl Record {
             }
             if let Some(from) = &row.from {
                 text += &format!(" from={from}");
+            }
+            if row.never {
+                text += " go=never";
             }
             text += "\n";
         }
@@ -261,9 +267,9 @@ fn row(line: &str, number: u32) -> Result<Row, Fault> {
     let (at, word) = column(3, time)?;
     let since = humantime::parse_rfc3339(word).map_err(|_| fault(at, format!("{word:?} is no time"), time))?;
 
-    let mut row = Row { domu, state, host, since: since.into(), open: Vec::new(), home: None, from: None };
+    let mut row = Row { domu, state, host, since: since.into(), open: Vec::new(), home: None, from: None, never: false };
     for &(at, word) in &words[4..] {
-        let bad = |why: String| fault(at, why, "open=RESOURCE,…  home=HOST  from=HOST");
+        let bad = |why: String| fault(at, why, "open=RESOURCE,…  home=HOST  from=HOST  go=never");
         match word.split_once('=') {
             Some(("open", list)) => {
                 for name in list.split(',') {
@@ -272,6 +278,7 @@ fn row(line: &str, number: u32) -> Result<Row, Fault> {
             }
             Some(("home", host)) => row.home = Some(host.parse().map_err(|e| bad(format!("{e}")))?),
             Some(("from", host)) => row.from = Some(host.parse().map_err(|e| bad(format!("{e}")))?),
+            Some(("go", "never")) => row.never = true,
             _ => return Err(bad(format!("{word:?} is not a detail that this version knows"))),
         }
     }
@@ -291,6 +298,7 @@ mod tests {
             open: vec![],
             home: None,
             from: None,
+            never: false,
         };
         let mut record = Record::default();
         record.put(row("web", State::Away, "dom0-beta"));
@@ -298,6 +306,7 @@ mod tests {
         mail.open = vec!["r0".parse().unwrap(), "r1".parse().unwrap()];
         mail.home = Some("dom0-delta".parse().unwrap());
         mail.from = Some("dom0-beta".parse().unwrap());
+        mail.never = true;
         record.put(mail);
         record
     }

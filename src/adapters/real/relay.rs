@@ -101,9 +101,21 @@ fn shut(door: &Door) {
     *door.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
+/// How far the stream is. Of one whose end is not known nothing is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    NotYet,
+    /// Its last byte may pass.
+    LastByte,
+    /// What comes next is the permission to run.
+    Over,
+    Permitted,
+}
+
 /// From the sender to the program.
 fn carry_there(mut from: File, door: &Door, ask: &Sender<Question>) {
     let mut stream = Stream::default();
+    let mut ending = Ending::NotYet;
     let mut buffer = vec![0; PIECE];
     'stream: loop {
         let count = match from.read(&mut buffer) {
@@ -114,7 +126,13 @@ fn carry_there(mut from: File, door: &Door, ask: &Sender<Question>) {
         };
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
-            let (passes, mark) = stream.feed(rest);
+            if ending == Ending::Over {
+                ending = Ending::Permitted;
+                if !may(ask, Halt::Go) {
+                    break 'stream;
+                }
+            }
+            let (passes, mark) = if ending == Ending::LastByte { (1, None) } else { stream.feed(rest) };
             let (now, later) = rest.split_at(passes);
             let written = match door.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
                 Some(stdin) => stdin.write_all(now),
@@ -131,6 +149,11 @@ fn carry_there(mut from: File, door: &Door, ask: &Sender<Question>) {
             if halt.is_some_and(|halt| !may(ask, halt)) {
                 break 'stream;
             }
+            ending = match (ending, halt) {
+                (_, Some(Halt::Complete)) => Ending::LastByte,
+                (Ending::LastByte, _) => Ending::Over,
+                (as_before, _) => as_before,
+            };
             rest = later;
         }
     }

@@ -94,12 +94,14 @@ struct Keeper<'a> {
     /// As it was before the stream began; the domU stands still at the gate, so there only the roles are looked at again.
     drbd: DrbdGround,
     promoted: Vec<ResourceName>,
+    /// The stream is of a form whose end is known, and no permission to run has passed.
+    never: bool,
 }
 
 impl<'a> Keeper<'a> {
     /// What cannot work is refused before anything is sent.
     fn new(setting: Setting<'a>, us: HostName, peer: HostName, coming: Coming) -> Result<Keeper<'a>, String> {
-        let mut keeper = Keeper { setting, us, peer, coming, drbd: DrbdGround::default(), promoted: vec![] };
+        let mut keeper = Keeper { setting, us, peer, coming, drbd: DrbdGround::default(), promoted: vec![], never: false };
         let gate = &keeper.coming.gate;
         if gate.promote.is_empty() && gate.primary.is_empty() {
             return Ok(keeper);
@@ -122,7 +124,13 @@ impl<'a> Keeper<'a> {
         let ready = match halt {
             Halt::Unknown | Halt::Complete => self.promote(),
             Halt::Ready => self.is_all_here(),
+            // Too late to say no: the sender has given it away.
+            Halt::Go => {
+                self.never = false;
+                return Flow::On;
+            }
         };
+        self.never = halt != Halt::Unknown && (self.never || halt == Halt::Complete);
         let ready = if self.setting.world.stopping() { Err("stopped as asked".to_string()) } else { ready };
         let Err(why) = ready else { return Flow::On };
         let text = format!("{domu} is not let in: {why}");
@@ -178,6 +186,7 @@ impl<'a> Keeper<'a> {
     /// It did not come to stay: what was promoted for it is given back at once, for a Primary that is cut off now would make DRBD see
     /// a split brain. Where a copy is left, the sender's `recover` does it.
     fn step_back(self) {
+        self.note_that_it_never_ran();
         let world = self.setting.world;
         let cause = Cause { domu: self.coming.domu.clone(), peer: self.peer.clone(), toolstack: self.setting.toolstack };
         for name in &self.promoted {
@@ -191,6 +200,33 @@ impl<'a> Keeper<'a> {
                 Ok(()) => self.log(&format!("{deed}, for {} did not stay", self.coming.domu)),
                 Err(why) => self.log(&format!("{deed}: {why}; the sender settles it")),
             }
+        }
+    }
+
+    /// Its receiver has ended, and destroyed its copy: where no permission has passed, the sender's copy is the only one that ever ran,
+    /// whatever became of the line meanwhile. That is written down, for the sender cannot know it.
+    fn note_that_it_never_ran(&self) {
+        if !self.never {
+            return;
+        }
+        let world = self.setting.world;
+        let domu = &self.coming.domu;
+        let empty = look::ground(world, self.setting.toolstack)
+            .and_then(|ground| ground.end(world, domu, &[], false))
+            .is_ok_and(|end| end.copies.is_empty() && end.unseen.is_empty());
+        if !empty {
+            return;
+        }
+        let noted = store::update(world, |record| {
+            let Some(mut row) = record.row(domu).filter(|r| r.state.in_flight() && r.host.same_host(&self.peer)).cloned() else {
+                return;
+            };
+            row.never = true;
+            record.put(row);
+        });
+        match noted {
+            Ok(()) => self.log(&format!("{domu} has ended here before it was permitted to run")),
+            Err(why) => self.log(&format!("{domu} never ran here, which could not be noted: {why}")),
         }
     }
 

@@ -59,8 +59,16 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     }
 
     let now = Moment::from(world.now());
-    let row =
-        Row { domu: domu.clone(), state: State::Returning, host: host.clone(), since: now, open: vec![], home: None, from: None };
+    let row = Row {
+        domu: domu.clone(),
+        state: State::Returning,
+        host: host.clone(),
+        since: now,
+        open: vec![],
+        home: None,
+        from: None,
+        never: false,
+    };
     let trip = Trip::of_row(&row, now);
     drive.tell(&format!("{domu}: {host} -> {us}, asked of {host}"));
     let before = here.row.clone();

@@ -50,6 +50,7 @@ fn row(state: State) -> Row {
         open: vec![],
         home: None,
         from: None,
+        never: false,
     }
 }
 

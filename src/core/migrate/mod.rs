@@ -80,6 +80,7 @@ impl Trip {
             open: Vec::new(),
             home: self.home.clone(),
             from: (state == State::Leaving).then(|| self.from.clone()).flatten(),
+            never: false,
         }
     }
 

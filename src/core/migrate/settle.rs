@@ -210,6 +210,8 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
     // this journey without us, and the domU may have been elsewhere since.
     let ours =
         there.row.as_ref().is_some_and(|r| matches!(r.state, State::Arriving | State::Returning) && r.host.same_host(&here.host));
+    // migrate2 there has seen its receiver end, and no permission to run pass by.
+    let never = ours && there.row.as_ref().is_some_and(|r| r.never);
     // A third replica that is Primary has it as well.
     let elsewhere = third_primary(here, there).is_some();
 
@@ -273,6 +275,15 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
         // Only under its plain name: `xl` had not renamed it, so permission was never given, and the target's copy never ran. A copy
         // called `--migratedaway` may have run there, and ended there, since: its memory may be older than the disk.
+        // Unless migrate2 there says that the permission never came through.
+        (None, Some((copy, Is::Suspended)), None, None)
+            if here.toolstack == Toolstack::Xl && !trip.woken && never && !elsewhere =>
+        {
+            Verdict::First(Step::here(
+                Deed::Wake { called: copy.called, id: copy.domain.id },
+                "it was never permitted to run there, and no other copy is left",
+            ))
+        }
         (Some((copy, Is::Suspended)), None, None, None)
             if here.toolstack == Toolstack::Xl && !trip.woken && ours && !elsewhere =>
         {

@@ -352,3 +352,20 @@ fn keeps_the_promises(here: &End, there: &End, s: &Settlement) {
         assert!(matches!(s.ending, Ending::Undecided(_)), "{}", case());
     }
 }
+
+#[test]
+fn what_was_never_permitted_to_run_there_goes_on_here() {
+    let (mut here, mut there) = pair();
+    here.copies = vec![copy(CopyName::MigratedAway, "---ss-")];
+    there.copies.clear();
+    there.row = Some(row(State::Arriving));
+    let wakes = |here: &End, there: &End| {
+        let verdict = settle(here, Far::Seen(there), &trip(), false);
+        verdict.steps.iter().any(|s| matches!(s.deed, Deed::Wake { called: CopyName::MigratedAway, .. }))
+    };
+    assert!(!wakes(&here, &there), "it may have run there, and ended");
+    there.row.as_mut().unwrap().never = true;
+    assert!(wakes(&here, &there));
+    there.row.as_mut().unwrap().host = "dom0-x".parse().unwrap();
+    assert!(!wakes(&here, &there), "another journey");
+}

@@ -65,6 +65,7 @@ pub fn row(state: State) -> Row {
         open: vec![],
         home: None,
         from: None,
+        never: false,
     }
 }
 

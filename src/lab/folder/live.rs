@@ -66,6 +66,10 @@ impl Relaying for Ends<'_> {
                 transport.wait_for(|| peek(session.dir()).is_ok_and(|f| f.migrations[self.id].complete))
             }
             Halt::Ready => transport.word().is_some(),
+            Halt::Go => {
+                transport.tell(xl_stream::GO);
+                true
+            }
         });
         if goes_on { Flow::On } else { Flow::Stop }
     }

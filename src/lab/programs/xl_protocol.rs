@@ -439,12 +439,18 @@ impl<'a> Both<'a> {
             Ok(()) | Err(Break::SenderOff | Break::SenderKilled) => {}
             Err(broken) => {
                 self.verdict(Verdict::Undefined);
+                if broken == Break::Ended && self.state().relayed {
+                    self.destroy(self.state().incoming);
+                }
                 return match broken {
                     Break::Silent => End::Hangs,
                     Break::Ended => End::Exit(1),
                     _ => End::Exit(137),
                 };
             }
+        }
+        if let Some(end) = self.permission() {
+            return end;
         }
         self.target_says("migration target: Got permission, starting domain.");
         let m = self.state();
@@ -477,6 +483,27 @@ impl<'a> Both<'a> {
         self.target_says("migration target: Domain started successsfully.");
         self.verdict(Verdict::Success);
         End::Exit(0)
+    }
+
+    /// The permission comes through migrate2, which may die in that very moment: then xl there reads an end of file instead, and the sender
+    /// cannot know.
+    fn permission(&self) -> Option<End> {
+        let relay = self.relay?;
+        let answer = catch_unwind(AssertUnwindSafe(|| relay.halt(Halt::Go)));
+        if matches!(answer, Ok(Flow::On)) && !self.state().target_off {
+            return None;
+        }
+        if self.state().target_off {
+            self.wait_in_vain(Break::TargetOff);
+        } else {
+            self.destroy(self.state().incoming);
+        }
+        self.verdict(Verdict::Undefined);
+        match answer {
+            Ok(_) => Some(End::Exit(137)),
+            Err(_) if self.state().target_off => Some(End::Exit(137)),
+            Err(died) => resume_unwind(died),
+        }
     }
 
     /// A stage after GO: whatever breaks, the sender cannot know; a living target goes on.

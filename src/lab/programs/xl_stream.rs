@@ -1,6 +1,9 @@
 //! The bytes that one pretend `xl` sends to another: the real form, with little in it (`docs/specs/libxl-migration-stream` and
 //! `libxc-migration-stream`). Whoever stands between the two must find its way through it.
 
+/// The permission to run (`migrate_permission_to_go`), with the zero byte.
+pub(crate) const GO: &[u8] = b"domain is yours, you are cleared to unpause\0";
+
 /// Everything before the memory. `config` goes where the domU's config goes.
 pub(crate) fn head(config: &str) -> Vec<u8> {
     let mut bytes = b"Xen saved domain, xl format\n \0 \r".to_vec();

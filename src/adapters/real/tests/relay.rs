@@ -82,7 +82,8 @@ fn everything_goes_over_and_it_waits_twice() {
     player.join().unwrap();
     assert_eq!(ended.unwrap().ended, Ended::Exit(0));
     let complete = format!("stream {}\n", self::stream().len());
-    assert_eq!(halts, [(Halt::Complete, String::new()), (Halt::Ready, complete)], "the stream is not complete at the first halt");
+    let all = [(Halt::Complete, String::new()), (Halt::Ready, complete.clone()), (Halt::Go, complete)];
+    assert_eq!(halts, all, "the stream is not complete at the first halt, and the permission not there at the last one");
 }
 
 #[test]
@@ -104,6 +105,25 @@ fn what_is_stopped_when_complete_never_gets_its_last_byte() {
     assert_eq!(ended.unwrap().ended, Ended::Exit(1));
     assert_eq!(fs::read_to_string(root.path().join("heard")).unwrap(), format!("stream {}\n", whole - 1));
     to.join().unwrap().hears(b"banner\n");
+}
+
+#[test]
+fn a_permission_that_never_came_was_never_asked_about() {
+    let (root, real) = world();
+    let (ours, back, mut sender) = pipes();
+    let stream = stream();
+    let call = in_its_place(&root, receiver(stream.len()));
+    let player = thread::spawn(move || {
+        sender.to.write_all(&stream).unwrap();
+        sender.hears(b"banner\nready");
+    });
+    let mut halts = Vec::new();
+    let ended = between(&real, &call, ours, back, &mut |halt| {
+        halts.push(halt);
+        Flow::On
+    });
+    player.join().unwrap();
+    assert_eq!((ended.unwrap().ended, halts), (Ended::Exit(4), vec![Halt::Complete, Halt::Ready]));
 }
 
 #[test]
