@@ -43,6 +43,13 @@ quietly() { # a|b command
 	out=$(dom0 "$host" "$*" 2>&1 </dev/null) || rc=$?
 }
 
+# What follows is compared by itself, with told/STORY.NAME.
+chapter() { # name
+	told=$logs/$name.$1.told
+	: >"$told"
+	say "--- $1"
+}
+
 # A command that goes on by itself while the story does something to it; tool_ends waits for it.
 tool_starts() { # a|b command
 	local host=$1
@@ -419,15 +426,19 @@ figures_of() { # file
 # What the program says is compared with the pretend fleet by `cargo test`, from the recording in told/. Here is seen that the recording is
 # still what it says on the real thing. What differs from run to run is left out on both sides.
 as_told() { # story
-	local said=$here/told/$1/said
-	[ -d "$here/told/$1" ] || return 0
-	if [ "${REAL_BLESS:-}" = 1 ]; then
-		cp "$told" "$said"
-		say "written: $said"
-		return 0
-	fi
-	diff <(steady "$said") <(steady "$told") || fail "what the program says is not what $said has (lines with > are new; REAL_BLESS=1 writes it)"
-	say "it says what told/$1 has"
+	local told said
+	for told in "$logs/$1".told "$logs/$1".*.told; do
+		said=$here/told/$(basename "$told" .told)/said
+		if [ ! -s "$told" ] || [ ! -d "$(dirname "$said")" ]; then continue; fi
+		if [ "${REAL_BLESS:-}" = 1 ]; then
+			cp "$told" "$said"
+			say "written: $said"
+			continue
+		fi
+		diff <(steady "$said") <(steady "$told") ||
+			fail "what the program says is not what $said has (lines with > are new; REAL_BLESS=1 writes it)"
+		say "it says what $said has"
+	done
 }
 
 steady() { # file
