@@ -7,6 +7,9 @@ rc=0
 out=
 # Which resources the domU has; the minor of rN is N.
 resources=r0
+# Where the figures of a story go, and what our program said in it; run sets both.
+figures=/dev/null
+told=/dev/null
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
 fail() { say "FAILED: $*"; look; exit 1; }
