@@ -11,7 +11,7 @@ dom0 b 'cat >/root/taken.cfg' <<-END
 	name = "web"
 	type = "pvh"
 	kernel = "/root/domu/vmlinuz"
-	memory = 32
+	memory = 104
 END
 quietly b 'xl create -p -q /root/taken.cfg'
 [ "$rc" = 0 ] || fail "a paused namesake cannot be made: $out"
@@ -19,7 +19,7 @@ on a 'xen-migrate migrate web'
 gives 3 "nothing was touched"
 quietly b 'xl destroy web'
 chapter memory
-dom0 b 'sed "s/web/hog/; s/= 32/= $(($(xl info free_memory) - 40))/" /root/taken.cfg >/root/hog.cfg && xl create -p -q /root/hog.cfg' </dev/null || fail "the memory cannot be taken"
+dom0 b 'sed "s/web/hog/; s/= 104/= $(($(xl info free_memory) - 40))/" /root/taken.cfg >/root/hog.cfg && xl create -p -q /root/hog.cfg' </dev/null || fail "the memory cannot be taken"
 on a 'xen-migrate migrate web'
 gives 3 "nothing was touched" memory
 quietly b 'xl destroy hog'
