@@ -200,6 +200,7 @@ config() { # disk…
 
 # A Dom0's table lists it, so its home is there.
 listed() { # a|b
+	quietly "$(other "$1")" '[ -e /etc/xen/migrate-tab.txt ] || echo "# <domu_name> <host_name> <options>" >/etc/xen/migrate-tab.txt'
 	quietly "$1" "echo 'web dom0-$(other "$1") --live' >/etc/xen/migrate-tab.txt"
 }
 
@@ -420,8 +421,8 @@ figures_of() { # file
 		}
 		END {
 			if (n["migration"]) line = n["migration"] ": " spread("migration")
-			if (n["change"]) line = line " · " spread("change")
-			if (n["both"]) line = line " · " spread("both")
+			if (n["change"]) line = line (line ? " · " : "beats ") spread("change")
+			if (n["both"]) line = line (line ? " · " : "both ") spread("both")
 			print line
 		}' "$1"
 }

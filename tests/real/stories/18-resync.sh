@@ -10,7 +10,7 @@ on b 'drbdadm invalidate r0'
 gives 0
 until_on a 'grep -q "^ 0: cs:SyncSource" /proc/drbd' || fail "no resync is running"
 on a 'xen-migrate status ALL'
-gives 0 "r0 Primary/Secondary SyncSource UpToDate/Inconsistent"
+gives 0 "UpToDate/Inconsistent"
 on a 'xen-migrate migrate web'
 gives 3 "nothing was touched" r0
 quietly a 'grep "^ 0:" /proc/drbd'
