@@ -79,7 +79,7 @@ rest() {
 			for d in $(xl list | awk "NR>2{print \$2}"); do timeout 120 xl destroy "$d"; done; sleep 2
 			rm -f /var/log/xen/console/guest-*; xl list | tail -n +3'
 		[ -z "$out" ] || { say "dom0-$host still has: $out"; return 1; }
-		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r[01].res; rm -f /etc/xen/migrate-tab.txt"
+		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r[01].res; rm -f /etc/xen/migrate-tab.txt; drbdadm adjust r0; drbdadm adjust r1"
 	done
 	drbd_up || return 1
 	for host in a b; do
