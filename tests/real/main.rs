@@ -45,6 +45,7 @@ fn a_difference_is_found() {
         assert_ne!(blocks(said), blocks(&other), "{other}");
     }
     assert_eq!(steady("    web: 10 % of 104 MiB, 0.6 MiB/s, about 144 s left"), None);
+    assert_eq!(steady("    dom0-b: web: 10 % of 104 MiB, 0.6 MiB/s, about 144 s left"), None);
     assert_eq!(steady("  destroy (id 14) of 104 MiB").as_deref(), Some("destroy (id N) of N MiB"));
 }
 
@@ -110,7 +111,7 @@ fn blocks(journal: &str) -> Vec<Block> {
 fn steady(line: &str) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().filter(|w| !["~", "|"].contains(w)).collect();
     // The progress of the copying, and how long something was waited for.
-    let progress = words.len() > 3 && words[0].ends_with(':') && words[2] == "%" && words[3] == "of";
+    let progress = words.windows(3).any(|w| w[0].bytes().all(|b| b.is_ascii_digit()) && w[1] == "%" && w[2] == "of");
     if words.is_empty() || progress || words[0] == "waiting:" {
         return None;
     }
@@ -124,6 +125,9 @@ fn steady(line: &str) -> Option<String> {
             word.replace(bare, "N")
         } else if bare.len() == 20 && bare.ends_with('Z') && bare.as_bytes()[10] == b'T' {
             word.replace(bare, "TIME")
+        } else if let Some(short) = word.strip_suffix(".example.org") {
+            // Only the pretend Dom0s have a domain.
+            short.to_string()
         } else if before == "ssh-ed25519" {
             "KEY".to_string()
         } else {

@@ -417,7 +417,8 @@ figures_of() { # file
 		function spread(key, i, j, t, m) {
 			m = n[key]
 			for (i = 2; i <= m; i++) for (j = i; j > 1 && v[key, j - 1] > v[key, j]; j--) { t = v[key, j]; v[key, j] = v[key, j - 1]; v[key, j - 1] = t }
-			return m == 1 ? v[key, 1] " s" : v[key, 1] "/" v[key, int((m + 1) / 2)] "/" v[key, m] " s"
+			if (m < 3) return v[key, 1] (m == 2 ? "/" v[key, 2] : "") " s"
+			return v[key, 1] "/" v[key, int((m + 1) / 2)] "/" v[key, m] " s"
 		}
 		END {
 			if (n["migration"]) line = n["migration"] ": " spread("migration")
@@ -446,6 +447,6 @@ as_told() { # story
 }
 
 steady() { # file
-	sed -E -e '/^  +web: [0-9]+ % of /d' -e '/^  +waiting: /d' -e 's/[0-9]{4}-[0-9-]+T[0-9:]+Z/TIME/g' \
+	sed -E -e '/^ +([^ ]+: )?web: [0-9]+ % of /d' -e '/^  +waiting: /d' -e 's/[0-9]{4}-[0-9-]+T[0-9:]+Z/TIME/g' \
 		-e 's/(ssh-ed25519) [^ ]+/\1 KEY/' -e 's/[0-9.]+ MiB/N MiB/g' -e 's/(\(id|pid|domain|Dom) [0-9]+/\1 N/g' -e 's/  +/ /g' "$1"
 }
