@@ -32,6 +32,9 @@ pub enum Failure {
     /// The look before or after it failed.
     #[error(transparent)]
     Look(#[from] LookError),
+    /// Somebody has the device open.
+    #[error("{0}")]
+    HeldOpen(String),
     /// It was done, and the look afterwards shows that it did not work.
     #[error("{0}")]
     NotSo(String),
@@ -90,7 +93,7 @@ pub fn act(world: &dyn World, cause: &Cause, deed: &Deed) -> Result<(), Failure>
         }
         Deed::Wake { called, id } => wake(world, domu, *called, *id),
         Deed::Unpause { id } => unpause(world, cause, *id),
-        Deed::Send => Err(Failure::NotSo("a migration is not a deed of this end alone".to_string())),
+        Deed::Send(_) => Err(Failure::NotSo("a migration is not a deed of this end alone".to_string())),
     }
 }
 
@@ -231,6 +234,11 @@ fn end_receiving(world: &dyn World, domu: &DomuName) -> Result<(), Failure> {
     })
 }
 
+/// Become Primary without another look: somebody has just looked, and a domU stands still meanwhile.
+pub fn promote_now(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
+    patiently(world, Duration::from_secs(10), || Ok(drbd::promote(world, resource)?))
+}
+
 fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     // The flag that allows two Primaries is passed to this end asynchronously, so the first refusals may be early ones.
     patiently(world, Duration::from_secs(10), || {
@@ -246,8 +254,10 @@ fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
 /// demotes by itself, then we ask, for half a minute.
 fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
     let mut asked = false;
-    patiently(world, Duration::from_secs(30), || {
+    let mut devices = Vec::new();
+    let ended = patiently(world, Duration::from_secs(30), || {
         let (_, seen) = replica(world, resource)?;
+        devices = seen.configured.volumes.iter().map(|v| v.device.clone()).collect();
         if matches!(seen.replica.role, Role::Secondary) {
             return Ok(());
         }
@@ -261,7 +271,13 @@ fn demote(world: &dyn World, resource: &ResourceName) -> Result<(), Failure> {
             return Ok(());
         }
         Err(Failure::NotSo(format!("{resource} was told to become Secondary and is {}", after.replica.role)))
-    })
+    });
+    match ended {
+        Err(Failure::Drbd(error)) if matches!(error.why, Why::HeldOpen { .. }) => {
+            Err(Failure::HeldOpen(format!("{error}\n  who holds it: fuser -v {}", devices.join(" "))))
+        }
+        ended => ended,
+    }
 }
 
 fn wake(world: &dyn World, domu: &DomuName, called: CopyName, id: u32) -> Result<(), Failure> {

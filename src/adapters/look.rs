@@ -71,7 +71,7 @@ pub fn ground(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, Lo
 }
 
 /// Every DRBD resource of this Dom0.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DrbdGround {
     /// Which DRBD answers.
     pub generation: Option<Generation>,
@@ -271,10 +271,10 @@ impl Ground {
 impl DrbdGround {
     /// A resource as the kernel and the file have it; `None` where the file does not know it.
     pub fn replica(&self, world: &dyn World, name: &ResourceName) -> Option<ReplicaSeen> {
-        let configured = self.configured.iter().find(|c| &c.resource == name)?;
-        let replica = self.replicas.iter().find(|r| &r.resource == name).cloned();
-        let options = match (&replica, self.generation) {
-            (Some(replica), Some(generation)) if replica.is_up() => {
+        let seen = self.replica_without_options(name)?;
+        let options = match self.generation {
+            Some(generation) if seen.replica.is_up() => {
+                let configured = &seen.configured;
                 let minors: Vec<u32> = configured.volumes.iter().map(|v| v.minor).collect();
                 match drbd::running_options(world, generation, name, &minors) {
                     Ok(options) => Some(options),
@@ -287,8 +287,15 @@ impl DrbdGround {
             }
             _ => None,
         };
+        Some(ReplicaSeen { options, ..seen })
+    }
+
+    /// The same from what was seen already, without asking for the options in force.
+    pub fn replica_without_options(&self, name: &ResourceName) -> Option<ReplicaSeen> {
+        let configured = self.configured.iter().find(|c| &c.resource == name)?.clone();
         let down = || Replica { resource: name.clone(), role: Role::Unknown, volumes: vec![], peers: vec![], may_promote: None };
-        Some(ReplicaSeen { replica: replica.unwrap_or_else(down), options, configured: configured.clone() })
+        let replica = self.replicas.iter().find(|r| &r.resource == name).cloned().unwrap_or_else(down);
+        Some(ReplicaSeen { replica, options: None, configured })
     }
 }
 

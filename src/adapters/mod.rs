@@ -35,6 +35,12 @@ pub trait World {
     /// `xl migrate`: not once the target has said that it is ready). Only a program that cannot be ended at all is an error.
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError>;
 
+    /// Runs a receiving `xl` between our own standard streams and its: what comes goes to it, what it answers goes back, and its
+    /// messages go where ours go. At each [`Halt`] nothing goes on before `gate` has answered. [`Flow::Stop`] ends both of its
+    /// streams, and so does the end of what comes: it then destroys its copy by itself. What nobody reads any more is swallowed,
+    /// because an xl that cannot write its report leaves its copy behind (`xl_migrate.c`, `migrate_receive`).
+    fn relay(&self, call: &Call, gate: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError>;
+
     /// The wall clock, for the record and for people.
     fn now(&self) -> SystemTime;
 
@@ -261,6 +267,17 @@ pub enum Flow {
     On,
     /// End it gently.
     Stop,
+}
+
+/// Where the stream of a migration waits at its receiving end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// At its beginning, which is not of a form that we know: nothing will tell when it is complete.
+    Unknown,
+    /// All but its last byte has gone to the receiving xl: the domU has stopped at the sender, and has no disks here yet.
+    Complete,
+    /// The receiving xl has said that it is ready, and the sender has not heard it yet: until it does, it takes the domU back.
+    Ready,
 }
 
 /// Why a program gave no answer at all.

@@ -73,6 +73,24 @@ pub enum PeerError {
         /// Its reason.
         why: String,
     },
+    /// It did not do the first deed, which may have moved something all the same.
+    #[error("{host}: {why}")]
+    NotDone {
+        /// The peer.
+        host: HostName,
+        /// Why.
+        why: String,
+    },
+    /// It did not do a deed, after it had done others.
+    #[error("{host}: {why}\n  done there before: {}", .done.join(", "))]
+    Failed {
+        /// The peer.
+        host: HostName,
+        /// Why.
+        why: String,
+        /// The words of the deeds that were done.
+        done: Vec<String>,
+    },
     /// It answered something that is not an answer.
     #[error("{host} answered what xen-migrate does not understand: {said}")]
     Garbled {
@@ -92,6 +110,17 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// What is wrong, without what to type.
+    pub fn reason(&self) -> String {
+        let text = self.to_string();
+        text.split_once("\n  try: ").map_or(text.clone(), |(reason, _)| reason.to_string())
+    }
+
+    /// What to type, where that is known.
+    pub fn advice(&self) -> Option<String> {
+        self.to_string().split_once("\n  try: ").map(|(_, advice)| advice.to_string())
+    }
+
     /// Nothing was touched there, for certain.
     pub fn untouched(&self) -> bool {
         matches!(self, PeerError::Unreachable { .. } | PeerError::Refused { .. })
@@ -132,19 +161,25 @@ impl<'a> Peer<'a> {
         let wish = Wish::Do { domu: domu.clone(), deeds: deeds.to_vec() };
         match self.ask(wish, Duration::from_secs(600))? {
             Answer::Done { failed: None, .. } => Ok(()),
-            Answer::Done { failed: Some(why), .. } => Err(PeerError::Refused { host: self.host.clone(), why }),
+            Answer::Done { failed: Some(why), done } if done.is_empty() => {
+                Err(PeerError::NotDone { host: self.host.clone(), why: printable(&why) })
+            }
+            Answer::Done { failed: Some(why), done } => {
+                let done = done.iter().map(|word| Deed::from_word(word).map_or_else(|| printable(word), |deed| deed.to_string()));
+                Err(PeerError::Failed { host: self.host.clone(), why: printable(&why), done: done.collect() })
+            }
             other => Err(self.garbled(&format!("{other:?}"))),
         }
     }
 
     /// Has the domU sent to us; what the peer says meanwhile is passed on. Returns its exit code.
     pub fn send(&self, domu: &DomuName, options: &[String]) -> Result<i32, PeerError> {
-        self.follow(Wish::Send { domu: domu.clone(), options: options.to_vec() })
+        self.follow(domu, Wish::Send { domu: domu.clone(), options: options.to_vec() })
     }
 
     /// Has an interrupted migration that was begun there settled there. Returns its exit code.
     pub fn settle(&self, domu: &DomuName) -> Result<i32, PeerError> {
-        self.follow(Wish::Settle { domu: domu.clone() })
+        self.follow(domu, Wish::Settle { domu: domu.clone() })
     }
 
     fn request(&self, wish: Wish) -> String {
@@ -157,7 +192,7 @@ impl<'a> Peer<'a> {
         self.read(&output)
     }
 
-    fn follow(&self, wish: Wish) -> Result<i32, PeerError> {
+    fn follow(&self, domu: &DomuName, wish: Wish) -> Result<i32, PeerError> {
         let mut call = ssh::call(self.world, &self.us, &self.host, &self.request(wish));
         call.limit = None;
         let mut told = |sign: Sign<'_>| {
@@ -165,7 +200,13 @@ impl<'a> Peer<'a> {
             if let Sign::Line(line) = sign
                 && protocol(line).is_none()
             {
-                self.world.say(To::Err, &format!("  {}: {}", self.host, printable(line)));
+                // A line of the story names its place, or the domU, in front.
+                let named = line.strip_prefix("  ").and_then(|rest| rest.split_once(": ")).is_some_and(|(word, _)| {
+                    let place = word.parse::<HostName>().is_ok_and(|h| h.same_host(&self.host) || h.same_host(&self.us));
+                    place || word == domu.as_str()
+                });
+                let line = printable(line);
+                self.world.say(To::Err, &if named { line } else { format!("  {}: {line}", self.host) });
             }
             // Whatever a person wants to stop is stopped there, where it is done; cutting the line would only blind us.
             Flow::On

@@ -3,7 +3,7 @@
 //! It answers by argv. A call that nobody wrote an answer for, and every verb that has no place in such a test, ends the test
 //! with a panic that names it: an adapter that asks one question too many is found at once.
 
-use super::{Call, CallError, Ended, Flow, Held, LockError, Nap, Output, Sign, To, World};
+use super::{Call, CallError, Ended, Flow, Halt, Held, LockError, Nap, Output, Sign, To, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -112,6 +112,10 @@ impl World for Scripted {
 
     fn watch(&self, call: &Call, _: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         panic!("no test of an adapter watches a program: {call}");
+    }
+
+    fn relay(&self, call: &Call, _: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError> {
+        panic!("no test of an adapter relays a program: {call}");
     }
 
     fn now(&self) -> SystemTime {

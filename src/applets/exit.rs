@@ -71,6 +71,7 @@ impl From<crate::adapters::peer::PeerError> for Stop {
         use crate::adapters::peer::PeerError;
         let exit = match error {
             PeerError::Refused { .. } => Exit::Refused,
+            PeerError::NotDone { .. } | PeerError::Failed { .. } => Exit::Failed,
             _ => Exit::Unreachable,
         };
         Stop::new(exit, error.to_string())

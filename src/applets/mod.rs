@@ -5,7 +5,7 @@ pub mod xen_migrate;
 
 use crate::adapters::real::Real;
 use crate::adapters::{To, World};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,13 +29,24 @@ pub fn main(argv: Vec<OsString>) -> ExitCode {
     let argv: Vec<String> = argv.into_iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let around = Surroundings::of_this_process();
     let mut real = Real::new(early("--root", &argv).or_else(|| env_root(&argv)).map(PathBuf::from));
-    if let Some(folders) = early("--path", &argv) {
-        real.path = OsString::from(folders);
-    } else if is_forced_command(&argv) {
+    if is_forced_command(&argv) {
         // Whatever sshd or a login shell made of PATH: the dedicated key gets the system's own tools.
         real.path = OsString::from("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     }
+    if let Some(folders) = early("--path", &argv) {
+        real.path = in_front(&folders, &real.path);
+    }
     ExitCode::from(u8::try_from(run(&real, &argv, &around)).unwrap_or(1))
+}
+
+/// Folders in front of those that are searched anyway: what they do not have is still found.
+fn in_front(folders: &str, path: &OsStr) -> OsString {
+    let mut all = OsString::from(folders);
+    if !path.is_empty() {
+        all.push(":");
+        all.push(path);
+    }
+    all
 }
 
 impl Surroundings {
@@ -132,6 +143,12 @@ fn xen_drbd_auto(world: &dyn World) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_for_the_tools_come_first_and_do_not_replace_the_others() {
+        assert_eq!(in_front("/a b:/c", OsStr::new("/usr/bin:/bin")), "/a b:/c:/usr/bin:/bin");
+        assert_eq!(in_front("/a", OsStr::new("")), "/a");
+    }
 
     #[test]
     fn the_name_is_the_file_name_whatever_the_path_or_the_init_level() {

@@ -171,6 +171,16 @@ impl End {
     }
 }
 
+/// How a person ends a reception whose sender is gone for good. `who` is its lock's holder in words, with the pid of `migrate2` where
+/// that one lives: SIGTERM does not end it in the middle of a stream, so its child is what is ended.
+pub fn ending_of_reception(who: &str) -> String {
+    let pid = who.split_once("(pid ").and_then(|(_, rest)| rest.split_once(", ")).filter(|(_, rest)| !rest.starts_with("gone"));
+    match pid.and_then(|(pid, _)| pid.parse::<u32>().ok()) {
+        Some(pid) => format!("pkill -P {pid}   (ends the xl migrate-receive that it started)"),
+        None => "pgrep -af migrate-receive   (and `kill` the one of this domU)".to_string(),
+    }
+}
+
 impl ReplicaSeen {
     /// The options differ from the operator's file, or could not be read.
     pub fn is_changed(&self) -> bool {
@@ -204,5 +214,21 @@ impl ReplicaSeen {
             .map(|v| format!(" {}", v.replication))
             .collect();
         format!("{} {}/{peer_roles} {connections} {disks}/{peer_disks}{}", r.resource, r.role, copying.concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reception_is_ended_by_its_pid_where_that_is_known() {
+        let lives = "migrate2 receiving web from dom0-alpha (pid 4711, since 2026-01-01T00:00:00Z)";
+        assert!(ending_of_reception(lives).starts_with("pkill -P 4711 "));
+        for who in
+            ["migrate2 receiving web (pid 4711, gone); a program it started still runs", "somebody", "(pid x, since y)", ""]
+        {
+            assert!(ending_of_reception(who).starts_with("pgrep "), "{who}");
+        }
     }
 }

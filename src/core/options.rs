@@ -26,6 +26,8 @@ pub struct Checked {
 pub struct BadOption {
     /// The word.
     pub word: String,
+    /// The how manieth it is, from 0.
+    pub place: usize,
     /// The toolstack it was meant for.
     pub toolstack: Toolstack,
     /// What is wrong with it, and what to write instead.
@@ -142,7 +144,8 @@ fn read(toolstack: Toolstack, words: &[String], peer: bool) -> Result<Checked, B
         Checked { words: words.to_vec(), leave_paused: false, own_transport: false, live: toolstack == Toolstack::Xl };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
-        let bad = |why: String| BadOption { word: word.chars().take(80).collect(), toolstack, why };
+        let place = words.len() - 1 - rest.len();
+        let bad = |why: String| BadOption { word: word.chars().take(80).collect(), place, toolstack, why };
         if word.chars().any(char::is_control) {
             return Err(bad("it contains a control character".to_string()));
         }

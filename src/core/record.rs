@@ -100,6 +100,16 @@ pub struct Row {
     pub from: Option<HostName>,
 }
 
+impl Row {
+    /// What it says, for a person: `away dom0-beta since …`.
+    pub fn in_words(&self) -> String {
+        match self.state {
+            State::Here => format!("its journey between here and {} is still on the record since {}", self.host, self.since),
+            state => format!("{state} {} since {}", self.host, self.since),
+        }
+    }
+}
+
 /// The whole record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {

@@ -5,7 +5,7 @@
 
 use super::facts::PROTOCOL;
 use super::names::{DomuName, HostName, ResourceName};
-use super::step::Deed;
+use super::step::{Deed, Gate};
 use std::fmt;
 use thiserror::Error;
 
@@ -51,11 +51,22 @@ pub enum Wish {
     },
     /// Be the receiving end of `xl migrate`.
     Receive {
-        /// The domU and the host it is meant for; unknown when a plain `xl migrate` asks.
-        what: Option<(DomuName, HostName)>,
+        /// What comes; unknown when a plain `xl migrate` asks.
+        what: Option<Coming>,
         /// `xl`'s own words: `-t migrate-receive -e`.
         words: Vec<String>,
     },
+}
+
+/// A domU that comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// The domU.
+    pub domu: DomuName,
+    /// The host it is meant for.
+    pub host: HostName,
+    /// What is made sure of meanwhile.
+    pub gate: Gate,
 }
 
 /// Why a request is refused before anything is looked at.
@@ -97,7 +108,11 @@ impl fmt::Display for Request {
                 options.iter().try_for_each(|o| write!(f, " {o}"))
             }
             Wish::Settle { domu } => write!(f, " settle {domu}"),
-            Wish::Receive { what: Some((domu, host)), words } => write!(f, " receive {domu} {host} xl {}", words.join(" ")),
+            Wish::Receive { what: Some(Coming { domu, host, gate }), words } => {
+                write!(f, " receive {domu}")?;
+                gate_words(gate).iter().try_for_each(|w| write!(f, " {w}"))?;
+                write!(f, " {host} xl {}", words.join(" "))
+            }
             Wish::Receive { what: None, .. } => Ok(()),
         }
     }
@@ -105,8 +120,19 @@ impl fmt::Display for Request {
 
 /// The first words of a `receive` request. `xl migrate` itself appends the host and `xl migrate-receive` to its transport
 /// (`xl_migrate.c`, `create_migration_child`), which completes it.
-pub fn receive_words_before_the_host(from: &HostName, domu: &DomuName) -> Vec<String> {
-    vec![format!("xen-migrate/{PROTOCOL}"), format!("from={from}"), "receive".to_string(), domu.to_string()]
+pub fn receive_words_before_the_host(from: &HostName, domu: &DomuName, gate: &Gate) -> Vec<String> {
+    let mut words = vec![format!("xen-migrate/{PROTOCOL}"), format!("from={from}"), "receive".to_string(), domu.to_string()];
+    words.extend(gate_words(gate));
+    words
+}
+
+/// `promote=r0 primary=r0,r1`.
+fn gate_words(gate: &Gate) -> Vec<String> {
+    let word = |name: &str, list: &[ResourceName]| {
+        let names: Vec<&str> = list.iter().map(ResourceName::as_str).collect();
+        (!names.is_empty()).then(|| format!("{name}={}", names.join(",")))
+    };
+    [word("promote", &gate.promote), word("primary", &gate.primary)].into_iter().flatten().collect()
 }
 
 /// Reads `SSH_ORIGINAL_COMMAND`.
@@ -154,8 +180,16 @@ fn wish(verb: &str, rest: &[&str]) -> Option<Wish> {
         "send" => Wish::Send { domu, options: rest.iter().map(|o| o.to_string()).collect() },
         "settle" if rest.is_empty() => Wish::Settle { domu },
         "receive" => {
+            let mut gate = Gate::default();
+            let mut rest = rest;
+            for (name, list) in [("promote=", &mut gate.promote), ("primary=", &mut gate.primary)] {
+                if let Some(names) = rest.first().and_then(|w| w.strip_prefix(name)) {
+                    *list = names.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?;
+                    rest = &rest[1..];
+                }
+            }
             let [host, "xl", words @ ..] = rest else { return None };
-            Wish::Receive { what: Some((domu, host.parse().ok()?)), words: receive_words(words)? }
+            Wish::Receive { what: Some(Coming { domu, host: host.parse().ok()?, gate }), words: receive_words(words)? }
         }
         _ => return None,
     })
@@ -189,6 +223,8 @@ mod tests {
             "xen-migrate/1 from=dom0-alpha send web --live",
             "xen-migrate/1 from=dom0-alpha settle web",
             "xen-migrate/1 from=dom0-alpha receive web dom0-beta xl -t migrate-receive -e",
+            "xen-migrate/1 from=dom0-alpha receive web promote=r0 primary=r0,r1 dom0-beta xl migrate-receive",
+            "xen-migrate/1 from=dom0-alpha receive web primary=r1 dom0-beta xl migrate-receive",
             "xl migrate-receive",
             "xl -t -T -vvv migrate-receive -e -d -p",
         ] {
@@ -198,10 +234,11 @@ mod tests {
 
     #[test]
     fn what_xl_appends_to_its_transport_makes_a_request() {
-        let mut words = receive_words_before_the_host(&"dom0-alpha".parse().unwrap(), &"web".parse().unwrap());
+        let gate = Gate { promote: vec!["r0".parse().unwrap()], primary: vec!["r0".parse().unwrap(), "r1".parse().unwrap()] };
+        let mut words = receive_words_before_the_host(&"dom0-alpha".parse().unwrap(), &"web".parse().unwrap(), &gate);
         words.extend(["dom0-beta", "xl", "migrate-receive"].map(String::from));
         let request = ok(&words.join(" "));
-        let what = Some(("web".parse().unwrap(), "dom0-beta".parse().unwrap()));
+        let what = Some(Coming { domu: "web".parse().unwrap(), host: "dom0-beta".parse().unwrap(), gate });
         assert_eq!(request.wish, Wish::Receive { what, words: vec!["migrate-receive".into()] });
     }
 
@@ -227,6 +264,9 @@ mod tests {
             "xen-migrate/1 do web destroy=1",
             "xen-migrate/1 settle web now",
             "xen-migrate/1 receive web dom0-beta xm migrate-receive",
+            "xen-migrate/1 receive web promote= dom0-beta xl migrate-receive",
+            "xen-migrate/1 receive web promote=r0;id dom0-beta xl migrate-receive",
+            "xen-migrate/1 receive web primary=r0 promote=r0 dom0-beta xl migrate-receive",
             "xen-migrate/1 receive web dom0-beta xl migrate-receive web",
             "xen-migrate/1\nping",
             "xen-migrate/1 ping\0",
@@ -248,7 +288,8 @@ mod tests {
         let pieces = [
             "xen-migrate/1", "xen-migrate/2", "from=a", "from=", "ping", "look", "do", "send", "settle", "receive", "web", "-x",
             "r0", "open=r0", "expect=", "expect=r0@b", "xl", "migrate-receive", "-t", "-e", ";", "$(id)", "`id`", "|", "&&",
-            "\n", "\0", "'", "\"", "--", "ALL", "../x", "é", "destroy-incoming=1", "%s", "~", "*", "\t", "=",
+            "\n", "\0", "'", "\"", "--", "ALL", "../x", "é", "destroy-incoming=1", "promote=r0", "primary=r0,r1", "%s", "~", "*",
+            "\t", "=",
         ];
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let mut roll = |below: usize| {

@@ -16,6 +16,15 @@ pub enum Place {
     There,
 }
 
+/// What the receiving end makes sure of while the domU comes. Empty: nothing, because `xl` goes another way than through migrate2.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// Become Primary there when the memory is complete, so after the domU has stopped at the sender: nobody else promotes them.
+    pub promote: Vec<ResourceName>,
+    /// Must be Primary there, connected and whole before the sender hears "ready": until then it can still go back.
+    pub primary: Vec<ResourceName>,
+}
+
 /// One thing that is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
@@ -40,8 +49,8 @@ pub enum Deed {
     Promote(ResourceName),
     /// Become Secondary; whoever holds the device gets a moment to let go.
     Demote(ResourceName),
-    /// Migrate the domU now.
-    Send,
+    /// Migrate the domU now, through this gate.
+    Send(Gate),
     /// Destroy a copy that never ran, or can never run again.
     Destroy {
         /// Under which name.
@@ -117,7 +126,7 @@ impl Deed {
             Deed::EndReceiving => "end-receiving".into(),
             Deed::Arrived => "arrived".into(),
             Deed::Release => "release".into(),
-            Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Wake { .. } | Deed::Destroy { .. } => return None,
+            Deed::Note(_) | Deed::Forget | Deed::Send(_) | Deed::Wake { .. } | Deed::Destroy { .. } => return None,
         })
     }
 
@@ -167,7 +176,11 @@ impl fmt::Display for Deed {
             Deed::Connect(r) => write!(f, "{r}: connect again"),
             Deed::Promote(r) => write!(f, "{r}: become Primary"),
             Deed::Demote(r) => write!(f, "{r}: become Secondary"),
-            Deed::Send => write!(f, "migrate it"),
+            Deed::Send(gate) if gate.promote.is_empty() => write!(f, "migrate it"),
+            Deed::Send(gate) => {
+                let names: Vec<&str> = gate.promote.iter().map(ResourceName::as_str).collect();
+                write!(f, "migrate it; when its memory is complete there, {} becomes Primary there", names.join(", "))
+            }
             Deed::Destroy { called, id } => {
                 let which = match called {
                     CopyName::Plain => "the copy",
@@ -215,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_peer_can_never_ask_for_more() {
-        assert_eq!(Deed::Send.word(), None);
+        assert_eq!(Deed::Send(Gate::default()).word(), None);
         assert_eq!(Deed::Wake { called: CopyName::MigratedAway, id: 7 }.word(), None);
         assert_eq!(Deed::Destroy { called: CopyName::Plain, id: 7 }.word(), None);
         for word in [

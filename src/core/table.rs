@@ -18,6 +18,8 @@ pub struct Entry {
     pub hosts: Vec<HostName>,
     /// Options for `xl migrate` or `xm migrate`, one argument a word.
     pub options: Vec<String>,
+    /// The column of each option, from 1.
+    pub columns: Vec<u32>,
     /// The line in the file, from 1.
     pub line: u32,
 }
@@ -120,6 +122,7 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
     }
 
     let mut options = Vec::new();
+    let mut columns = Vec::new();
     for &(column, word) in words.iter().skip(2) {
         if word.chars().any(char::is_control) {
             fault(column, format!("the option {word:?} holds a control character"), "options of `xl migrate` or `xm migrate`");
@@ -128,11 +131,12 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
             break;
         } else {
             options.push(word.to_string());
+            columns.push(column);
         }
     }
 
     match domu {
-        Ok(domu) if faults.is_empty() => Ok(Entry { domu, hosts, options, line }),
+        Ok(domu) if faults.is_empty() => Ok(Entry { domu, hosts, options, columns, line }),
         _ => Err(faults),
     }
 }
@@ -173,6 +177,7 @@ mod tests {
         assert_eq!(table.faults, []);
         assert_eq!(table.entries.len(), 3);
         assert_eq!(table.entries[1].options, ["--live"]);
+        assert_eq!(parse("web	a --live  -s x").entries[0].columns, [7, 15, 18]);
         assert_eq!(table.entries[2].hosts.len(), 2);
         assert_eq!(table.entries[2].line, 5);
     }
@@ -213,5 +218,6 @@ mod tests {
         let table = parse("web alpha\r\nmail beta --live\r\n\r\n#x\r\nx y");
         assert_eq!((table.faults.len(), table.entries.len()), (0, 3));
         assert_eq!(table.entries[1].options, ["--live"]);
+        assert_eq!(parse("web	a --live  -s x").entries[0].columns, [7, 15, 18]);
     }
 }

@@ -1,9 +1,9 @@
 //! The trait [`World`] for one process on one pretend host.
 
 use super::model::{Fleet, Lock, Millis, Pid, Quirk};
-use super::programs::{self, Ctx, Printed, Watching};
+use super::programs::{self, Ctx, Printed, Relaying, Watching};
 use super::{Killed, Lab};
-use crate::adapters::{Call, CallError, Ended, Flow, Held, Input, LockError, Nap, Output, Sign, To, World};
+use crate::adapters::{Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Sign, To, World};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,7 +97,7 @@ impl<'a> LabWorld<'a> {
         })
     }
 
-    fn call(&self, call: &Call, watcher: &Watcher<'_>, watched: bool) -> Result<Output, CallError> {
+    fn call(&self, call: &Call, watcher: &Watcher<'_>, watched: bool, relay: Option<&dyn Relaying>) -> Result<Output, CallError> {
         let what = format!("run {call}");
         let number = self.lab.begin(&self.host, self.pid, &what);
         let began = self.lab.clock();
@@ -131,6 +131,7 @@ impl<'a> LabWorld<'a> {
                     stream: if inherited { self.stream } else { None },
                     watch: Some(watcher),
                     upstream: self.upstream,
+                    relay,
                     keeps_lock: call.keeps_lock.as_deref(),
                     log: call.log.as_deref(),
                     input: match &call.stdin {
@@ -188,12 +189,19 @@ impl World for LabWorld<'_> {
     fn run(&self, call: &Call) -> Result<Output, CallError> {
         let mut nobody = |_: Sign<'_>| Flow::On;
         let watcher = self.watcher(call, &mut nobody);
-        self.call(call, &watcher, false)
+        self.call(call, &watcher, false, None)
     }
 
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         let watcher = self.watcher(call, seen);
-        self.call(call, &watcher, true)
+        self.call(call, &watcher, true, None)
+    }
+
+    fn relay(&self, call: &Call, gate: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError> {
+        let mut nobody = |_: Sign<'_>| Flow::On;
+        let watcher = self.watcher(call, &mut nobody);
+        let keeper = Keeper { lab: self.lab, host: &self.host, pid: self.pid, gate: RefCell::new(gate) };
+        self.call(call, &watcher, false, Some(&keeper))
     }
 
     fn now(&self) -> SystemTime {
@@ -317,6 +325,24 @@ impl World for LabWorld<'_> {
                 self.err.borrow_mut().push('\n');
             }
         }
+    }
+}
+
+/// A process that stands between the two ends of a migration.
+struct Keeper<'k> {
+    lab: &'k Lab,
+    host: &'k str,
+    pid: Pid,
+    gate: RefCell<&'k mut dyn FnMut(Halt) -> Flow>,
+}
+
+impl Relaying for Keeper<'_> {
+    fn halt(&self, halt: Halt) -> Flow {
+        let what = format!("gate {halt:?}");
+        let number = self.lab.begin(self.host, self.pid, &what);
+        let flow = (self.gate.borrow_mut())(halt);
+        self.lab.finish(number, self.host, self.pid, &what);
+        flow
     }
 }
 

@@ -163,11 +163,11 @@ impl Theatre {
 
     fn tell(&mut self, ran: &Ran) {
         for line in ran.err.lines() {
-            self.journal += format!("  ~ {line}").trim_end();
+            self.journal += format!("  ~ {}", timeless(line)).trim_end();
             self.journal += "\n";
         }
         for line in ran.out.lines() {
-            self.journal += format!("  | {line}").trim_end();
+            self.journal += format!("  | {}", timeless(line)).trim_end();
             self.journal += "\n";
         }
         self.journal += &if ran.killed { "  killed\n".to_string() } else { format!("  exit {}\n", ran.code) };
@@ -176,7 +176,7 @@ impl Theatre {
     /// What is where.
     fn look(&mut self) {
         let fleet = self.lab.fleet();
-        let mut text = format!("  clock {:.1} s\n", fleet.clock as f64 / 1000.0);
+        let mut text = String::new();
         let guests: BTreeSet<String> = fleet.acknowledged.keys().cloned().collect();
         for guest in guests {
             let on = self.lab.runs_on(&guest);
@@ -199,7 +199,7 @@ impl Theatre {
             }
             for row in self.lab.file(&host.name, RECORD).unwrap_or_default().lines().filter(|l| !l.starts_with('#')) {
                 let words: Vec<&str> = row.split_whitespace().collect();
-                text += &format!("    record: {}\n", words.join(" "));
+                text += &format!("    record: {}\n", timeless(&words.join(" ")));
             }
             let locks = self.lab.locks(&host.name);
             if !locks.is_empty() {
@@ -326,6 +326,28 @@ impl Theatre {
 
 const RECORD: &str = "/etc/xen/migrate-status.txt";
 const TABLE: &str = "/etc/xen/migrate-tab.txt";
+
+/// A line without what changes whenever a command asks one question more or less: moments, and how fast it goes.
+fn timeless(line: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        // `2026-01-01T00:01:12Z`, perhaps with a stop or a bracket around it.
+        let moment = word.find("2026-").filter(|at| word[*at..].len() >= 20 && word.as_bytes()[at + 10] == b'T');
+        words.push(match moment {
+            Some(at) => format!("{}MOMENT{}", &word[..at], &word[at + 20..]),
+            None => word.to_string(),
+        });
+    }
+    let mut line = words.join(" ");
+    if line.starts_with("Domain-0 ") {
+        // Its processor time.
+        line.truncate(line.trim_end().rfind(' ').unwrap_or_default());
+    }
+    match line.split_once(" MiB, ") {
+        Some((progress, speed)) if speed.contains(" MiB/s, about ") => format!("{progress} MiB"),
+        _ => line,
+    }
+}
 
 /// The fleet as `start` describes it.
 fn begin(start: &str) -> Result<Lab, String> {

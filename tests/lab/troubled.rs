@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
-use xen_drbd::adapters::{Call, CallError, Flow, Held, LockError, Nap, Output, Sign, To, World};
+use xen_drbd::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, To, World};
 use xen_drbd::applets;
 use xen_drbd::lab::Lab;
 
@@ -115,6 +115,10 @@ impl World for Troubled<'_> {
     }
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         self.world.watch(call, seen)
+    }
+    fn relay(&self, call: &Call, gate: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError> {
+        self.trouble.count(call);
+        self.world.relay(call, gate)
     }
     fn now(&self) -> SystemTime {
         self.world.now()

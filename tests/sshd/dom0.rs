@@ -321,13 +321,14 @@ impl Dom0 {
         let host_key = self.at("/etc/ssh/ssh_host_ed25519_key");
         keygen(&host_key, &self.name);
         let root = self.root.display().to_string();
-        // As in Debian, except for where things are; without PAM, unless root's account is locked and only PAM lets keys in.
+        // As in Debian, except for where things are; without PAM, unless root's account is locked and only PAM lets keys in. The shell that
+        // sshd starts finds no start file of whoever runs this test at home. Of each setting the first counts.
         let text = |port: u16| {
             format!(
                 "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nPidFile {root}/run/sshd.pid\n\
                  AuthorizedKeysFile {root}/root/.ssh/authorized_keys\nStrictModes {}\nUsePAM {}\n\
                  KbdInteractiveAuthentication no\nPasswordAuthentication no\nX11Forwarding yes\nPrintMotd no\n\
-                 AcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel VERBOSE\n{}\n",
+                 AcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nLogLevel VERBOSE\n{}\nSetEnv HOME={root}\n",
                 host_key.display(),
                 if strict { "yes" } else { "no" },
                 if root_is_locked() { "yes" } else { "no" },

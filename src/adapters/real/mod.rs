@@ -2,13 +2,14 @@
 //!
 //! [`Real`] only puts the parts together:
 //! `run` starts programs and hears them out, `watch` follows a long one and its `transport`, `lock` is flock(2), `files` reads and replaces,
-//! `signals` waits.
+//! `relay` stands between two `xl`, `signals` waits.
 //!
 //! Programs are started by one thread at a time (see `run::spawn`); nothing here needs a second `Real` in the same process,
 //! and nothing breaks when there is one.
 
 mod files;
 mod lock;
+mod relay;
 mod run;
 mod signals;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 mod transport;
 mod watch;
 
-use super::{Call, CallError, Flow, Held, LockError, Nap, Output, Sign, To, World};
+use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, To, World};
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -99,6 +100,10 @@ impl World for Real {
 
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         watch::watch(self, call, seen)
+    }
+
+    fn relay(&self, call: &Call, gate: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError> {
+        relay::relay(self, call, gate)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the wall clock of the World")]

@@ -106,7 +106,9 @@ pub(super) fn spawn(real: &Real, call: &Call, command: &mut Command) -> Result<C
         let _lock = lock.map_err(|why| not_started(call, &why))?;
         command.spawn().map_err(|why| not_started(call, &why))?
     };
-    if let (Input::Text(text), Some(mut stdin)) = (&call.stdin, child.stdin.take()) {
+    if let Input::Text(text) = &call.stdin
+        && let Some(mut stdin) = child.stdin.take()
+    {
         let text = text.clone();
         // A thread: it may fill its output before it has read all, and then both would wait for each other. That it does not
         // care to read all of it (EPIPE) is its business.

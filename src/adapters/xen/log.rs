@@ -240,8 +240,8 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 /// What a person needs to know of a failure, most telling first: a text to look for, and what it means.
-const REASONS: [(&str, &str); 40] = [
-    ("Domain state is now undefined", "the connection was lost after the target had been told to start: look at both hosts"),
+const REASONS: [(&str, &str); 42] = [
+    ("Domain state is now undefined", "the connection was lost after the target had been told to start"),
     ("can't connect:", "the other host's xend cannot be reached"),
     ("Unable to connect to xend", "xend does not answer"),
     ("Host key verification failed", "ssh does not know the other host's key, or the key has changed"),
@@ -286,11 +286,18 @@ const REASONS: [(&str, &str); 40] = [
     ("No config file stored", "xl has no configuration of the running domain"),
     ("is an invalid domain identifier", "there is no such domain"),
     ("reading banner from migration receiver stream", "the other host did not start xl"),
+    ("Target reports startup failure", "the target could not start its copy"),
+    ("truncated reading ipc msg header", "the connection to the target ended while memory was copied"),
     ("' not supported.", "xl does not know that option"),
 ];
 
 /// The one thing in a standard error that a person needs: what it means, and the text itself. None where nothing looks like a reason.
 pub fn why(stderr: &str) -> Option<String> {
+    // What our own other end says goes over the transport's standard error, and is the reason for all that xl says afterwards.
+    let refused = messages(stderr).find_map(|message| message.split_once("xen-migrate migrate2: refused: "));
+    if let Some((_, reason)) = refused.filter(|_| !stderr.contains("Domain state is now undefined")) {
+        return Some(format!("the other end refused: {}", shortened(reason, 300)));
+    }
     for (text, meaning) in REASONS {
         if stderr.contains(text)
             && let Some(message) = messages(stderr).find(|message| message.contains(text))

@@ -8,6 +8,7 @@ pub mod argv;
 mod error;
 mod log;
 mod parse;
+pub mod stream;
 
 pub use error::XenError;
 pub use log::{MigrateWords, Milestone, TransportEnd, milestone, percent, read_log, why};

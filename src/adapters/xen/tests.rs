@@ -1,7 +1,7 @@
 //! Through a scripted world: which commands are run, in which order, and what is made of their answers.
 
 use super::*;
-use crate::adapters::{CallError, Ended, Flow, Held, LockError, Nap, Sign, To};
+use crate::adapters::{CallError, Ended, Flow, Halt, Held, LockError, Nap, Sign, To};
 use crate::core::xen::Toolstack::{Xl, Xm};
 use std::cell::RefCell;
 use std::io;
@@ -56,6 +56,9 @@ impl World for Script {
     }
     fn watch(&self, _: &Call, _: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         unreachable!("nothing here watches")
+    }
+    fn relay(&self, call: &Call, _: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError> {
+        unreachable!("{call}")
     }
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH

@@ -12,6 +12,7 @@ use crate::core::migrate::settle::{Ending, Far, Settlement, settle};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::Moment;
 use crate::core::step::{Deed, Place, Step};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// How long something that moves by itself is waited for before it is called undecided.
@@ -32,6 +33,8 @@ pub struct Drive<'a> {
     pub us: HostName,
     peer: Option<Peer<'a>>,
     resources: Vec<ResourceName>,
+    /// A deed was begun: from here on nobody may say that nothing was touched.
+    touched: Cell<bool>,
     _held: Box<dyn Held>,
 }
 
@@ -45,7 +48,15 @@ impl<'a> Drive<'a> {
             ),
             LockError::Io(why) => Stop::new(Exit::Failed, format!("the lock of {domu} could not be taken: {why}")),
         })?;
-        Ok(Drive { setting, domu: domu.clone(), us: us.clone(), peer: None, resources: vec![], _held: held })
+        Ok(Drive {
+            setting,
+            domu: domu.clone(),
+            us: us.clone(),
+            peer: None,
+            resources: vec![],
+            touched: Cell::new(false),
+            _held: held,
+        })
     }
 
     /// Which Dom0 the other end is. Without the dedicated key it stays out of sight.
@@ -60,14 +71,26 @@ impl<'a> Drive<'a> {
 
     /// Looks at this end.
     pub fn look_here(&mut self) -> Result<End, Stop> {
-        let ground = ground(self.setting)?;
-        let end = ground.end(self.setting.world, &self.domu, &self.resources, true).map_err(look_stop)?;
+        let seen = look::ground(self.setting.world, self.setting.toolstack)
+            .and_then(|ground| ground.end(self.setting.world, &self.domu, &self.resources, true));
+        let end = seen.map_err(|error| match self.touched.get() {
+            false => look_stop(error),
+            true => {
+                let next = format!("where {} is now was not seen; mend that, then: xen-migrate recover {}", self.domu, self.domu);
+                Stop::new(Exit::Undecided, format!("{}\n  {next}", error.to_string().replace("nothing was done: ", "")))
+            }
+        })?;
         for resource in end.resources() {
             if !self.resources.contains(resource) {
                 self.resources.push(resource.clone());
             }
         }
         Ok(end)
+    }
+
+    /// Something is done for this domU that is no deed of ours: at the peer, or by `xl`.
+    pub fn touch(&self) {
+        self.touched.set(true);
     }
 
     /// Looks at the other end. `None` without the dedicated key.
@@ -79,6 +102,7 @@ impl<'a> Drive<'a> {
     /// Says each before it is done.
     pub fn walk(&self, trip: &Trip, steps: &[Step]) -> Result<(), String> {
         let mut rest = steps;
+        self.touch();
         while let Some(step) = rest.first() {
             let run = match step.place {
                 Place::Here => 1,
@@ -114,11 +138,8 @@ impl<'a> Drive<'a> {
         let mut waiting_for = String::new();
         let mut rounds = 0;
         loop {
-            let here = self.look_here().map_err(|stop| {
-                let next = format!("where {} is now was not seen; mend that, then: xen-migrate recover {}", self.domu, self.domu);
-                Stop::new(Exit::Undecided, format!("{}\n  {next}", stop.text.replace("\n  nothing was touched", "")))
-            })?;
-            let there = self.look_there().map(|seen| seen.map_err(|e| e.to_string()));
+            let here = self.look_here()?;
+            let there = self.look_there();
             let waited = world.clock().saturating_sub(start);
             // A copy that is being built or torn down has no name for a second or two (`(null)` in `xl list`).
             let nameless = here.nameless + there.as_ref().and_then(|t| t.as_ref().ok()).map_or(0, |t| t.nameless);
@@ -128,12 +149,20 @@ impl<'a> Drive<'a> {
             }
             trip.waited = waited >= RECOVERY_TIME;
             trip.now = Moment::from(world.now());
+            let hidden;
             let far = match &there {
                 Some(Ok(there)) => Far::Seen(there),
-                Some(Err(why)) => Far::Hidden(why),
+                Some(Err(error)) => {
+                    hidden = error.reason();
+                    Far::Hidden(&hidden)
+                }
                 None => Far::Blind,
             };
-            let verdict = settle(&here, far, &trip, reported);
+            let mut verdict = settle(&here, far, &trip, reported);
+            let way = there.as_ref().and_then(|seen| seen.as_ref().err()).and_then(PeerError::advice);
+            if let Some(advice) = way.filter(|_| !verdict.pending.is_empty() || !verdict.commands.is_empty()) {
+                verdict.commands.insert(0, advice);
+            }
             let still = match &verdict.ending {
                 Ending::Moving(what) if verdict.steps.is_empty() => Some((what.clone(), PATIENCE)),
                 Ending::Unwell(what) => Some((what.clone(), RECOVERY_TIME)),

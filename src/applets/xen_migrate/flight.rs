@@ -9,6 +9,7 @@ use crate::core::migrate::Trip;
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::options::Checked;
 use crate::core::request;
+use crate::core::step::Gate;
 use crate::core::xen::Toolstack;
 use std::time::Duration;
 
@@ -16,14 +17,21 @@ use std::time::Duration;
 const STALLED: Duration = Duration::from_secs(120);
 
 /// `xl migrate` or `xm migrate`, watched.
-pub fn fly(setting: Setting<'_>, here: &End, trip: &Trip, options: &Checked, with_key: bool) -> Result<MigrateWords, String> {
+pub fn fly(
+    setting: Setting<'_>,
+    here: &End,
+    trip: &Trip,
+    options: &Checked,
+    with_key: bool,
+    gate: &Gate,
+) -> Result<MigrateWords, String> {
     let world = setting.world;
     let domu = &here.domu;
     let transport = (with_key && here.toolstack == Toolstack::Xl && !options.own_transport).then(|| {
         // xl appends the host and its own words: `… receive DOMU` `HOST` `xl migrate-receive`.
         let mut words = vec!["ssh".to_string()];
         words.extend(ssh::words(world, &here.host, &trip.to));
-        words.extend(request::receive_words_before_the_host(&here.host, domu));
+        words.extend(request::receive_words_before_the_host(&here.host, domu, gate));
         xen::argv::transport(words.iter().map(String::as_str))
     });
     let order =

@@ -8,6 +8,7 @@ use crate::adapters::look;
 use crate::adapters::xen::MigrateWords;
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::End;
+use crate::core::fault::Fault;
 use crate::core::migrate::Trip;
 use crate::core::migrate::check::{self, Objection};
 use crate::core::migrate::prepare;
@@ -15,7 +16,7 @@ use crate::core::migrate::settle::Ending;
 use crate::core::names::{DomuName, HostName};
 use crate::core::options::{self, Checked};
 use crate::core::record::{Moment, State};
-use crate::core::step::Deed;
+use crate::core::step::{Deed, Gate};
 use crate::core::table;
 
 /// The verb.
@@ -27,8 +28,10 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
     };
     let to = entry.hosts[0].clone();
     let words = entry.options.clone();
-    let checked = options::check(ground.toolstack, &words)
-        .map_err(|bad| Stop::new(Exit::Usage, format!("{}:{}: {bad}", table::PATH, entry.line)))?;
+    let checked = options::check(ground.toolstack, &words).map_err(|bad| {
+        let column = entry.columns.get(bad.place).copied().unwrap_or(1);
+        Stop::new(Exit::Usage, Fault::new(entry.line, column, bad.to_string(), "").render(table::PATH, &ground.table.text))
+    })?;
     let others = entry.hosts[1..].to_vec();
     send(setting, domu, &to, &others, &checked, how)
 }
@@ -76,7 +79,11 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
     let reported = flight.as_ref().is_ok_and(|words| words.successful);
     let outcome = drive.settle(&trip, reported)?;
     if let Err(why) = &flight {
-        drive.tell(&format!("the migration failed: {why}"));
+        let what = match outcome.0.ending {
+            Ending::Arrived(_) => format!("{} did not see the end of it, but both ends show it", here.toolstack),
+            _ => "the migration failed".to_string(),
+        };
+        drive.tell(&format!("{what}: {why}"));
     }
     let exit = drive::report(setting, domu, &us, &trip, &outcome);
     Ok(match outcome.0.ending {
@@ -96,15 +103,20 @@ fn fly(
     options: &Checked,
     plan: &[crate::core::step::Step],
 ) -> Result<MigrateWords, String> {
-    let before: Vec<_> = plan.iter().filter(|s| s.deed != Deed::Send).cloned().collect();
+    let sends = |s: &&crate::core::step::Step| matches!(s.deed, Deed::Send(_));
+    let before: Vec<_> = plan.iter().filter(|s| !sends(s)).cloned().collect();
     drive.walk(trip, &before)?;
     if setting.world.stopping() {
         return Err("stopped before the migration began".to_string());
     }
-    if let Some(step) = plan.iter().find(|s| s.deed == Deed::Send) {
+    let mut gate = Gate::default();
+    if let Some(step) = plan.iter().find(sends) {
         drive.tell(&drive::line(step, &drive.us, &trip.to));
+        if let Deed::Send(through) = &step.deed {
+            gate = through.clone();
+        }
     }
-    flight::fly(setting, here, trip, options, drive.sees_peer())
+    flight::fly(setting, here, trip, options, drive.sees_peer(), &gate)
 }
 
 /// It runs there and not here: nothing to do.
@@ -131,6 +143,7 @@ fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> T
     Trip {
         to: to.clone(),
         leave_paused: options.leave_paused,
+        own_transport: options.own_transport,
         home: visit.map(|r| r.home.clone().unwrap_or_else(|| r.host.clone())),
         from: visit.map(|r| r.host.clone()),
         now: Moment::from(setting.world.now()),

@@ -5,11 +5,11 @@
 //! (`--peer` in the `command=` line, as `setup` writes it) or, with the article's plain line, by the address it comes from.
 
 use super::cli::{How, Migrate2};
-use super::{Setting, migrate, recover};
+use super::{Setting, migrate, receive, recover};
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::look;
 use crate::adapters::peer::Answer;
-use crate::adapters::{Call, CallError, Ended, Flow, Held, Input, LockError, Nap, Output, Sign, To, World, here, store};
+use crate::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, To, World, here, store};
 use crate::core::facts::End;
 use crate::core::migrate::permit::permit;
 use crate::core::names::{DomuName, HostName, ResourceName};
@@ -46,7 +46,7 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
     world.say(To::Log, &format!("migrate2: {who} asks: {request}"));
 
     let answer = match (request.wish, peer) {
-        (Wish::Receive { what, words }, peer) => return receive(setting, peer, what, &words),
+        (Wish::Receive { what, words }, peer) => return receive::receive(setting, peer, what, &words),
         (_, None) => Err("the request does not say who asks".to_string()),
         (Wish::Ping, Some(peer)) => pong(setting, peer),
         (Wish::Look { domu, resources }, Some(_)) => look_at(setting, &domu, &resources).map(|end| Answer::Look(Box::new(end))),
@@ -206,51 +206,6 @@ fn ended_as(setting: Setting<'_>, ended: super::Ended) -> Answer {
     })
 }
 
-/// The receiving end of `xl migrate`: the streams are handed on to `xl`, and as long as it lives everybody can see that it is at work.
-fn receive(setting: Setting<'_>, peer: Option<HostName>, what: Option<(DomuName, HostName)>, words: &[String]) -> i32 {
-    let world = setting.world;
-    let refused = |why: String| {
-        world.say(To::Log, &format!("migrate2: receive refused: {why}"));
-        world.say(To::Err, &format!("xen-migrate migrate2: refused: {why}"));
-        3
-    };
-    let mut held: Option<Box<dyn Held>> = None;
-    if let Some((domu, host)) = what {
-        let Some(peer) = peer else { return refused("the request does not say who sends".to_string()) };
-        let us = match here::host(world) {
-            Ok(us) => us,
-            Err(error) => return refused(error.to_string()),
-        };
-        let numeric = host.as_str().parse::<std::net::IpAddr>().is_ok();
-        if !numeric && !host.same_host(&us) && host.as_str() != here::fqdn(world, &us) {
-            return refused(format!("{domu} is meant for {host}, and this is {us}"));
-        }
-        let record = match store::record(world) {
-            Ok(record) => record,
-            Err(error) => return refused(error.to_string()),
-        };
-        match record.row(&domu) {
-            Some(row) if matches!(row.state, State::Arriving | State::Returning) && row.host.same_host(&peer) => {}
-            _ => return refused(format!("{domu} is not expected here from {peer}")),
-        }
-        match world.lock(&look::receive_lock_name(&domu), &format!("migrate2 receiving {domu} from {peer}")) {
-            Ok(lock) => held = Some(lock),
-            Err(LockError::Held(who)) => return refused(format!("{domu} is being received already: {who}")),
-            Err(LockError::Io(why)) => return refused(format!("the lock of {domu}: {why}")),
-        }
-    }
-    let mut call = Call::new("xl", words.iter().cloned());
-    call.stdin = Input::Inherited;
-    call.limit = None;
-    let ended = world.run(&call);
-    drop(held);
-    match ended {
-        Ok(Output { ended: Ended::Exit(code), .. }) => code,
-        Ok(Output { ended: Ended::Signal(signal), .. }) => 128 + signal,
-        Err(error) => refused(error.to_string()),
-    }
-}
-
 /// The world as an applet sees it on behalf of a peer: what it says goes to standard error, for standard output is the answer's.
 struct Quiet<'a>(&'a dyn World);
 
@@ -263,6 +218,9 @@ impl World for Quiet<'_> {
     }
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         self.0.watch(call, seen)
+    }
+    fn relay(&self, call: &Call, gate: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError> {
+        self.0.relay(call, gate)
     }
     fn now(&self) -> SystemTime {
         self.0.now()

@@ -9,6 +9,7 @@ mod flight;
 pub mod migrate;
 pub mod migrate2;
 pub mod ping;
+mod receive;
 pub mod recover;
 pub mod reverse;
 pub mod setup;

@@ -3,15 +3,17 @@
 //! The end that was sending decides, whichever end is asked: so two people at two Dom0s cannot decide differently at once.
 
 use super::drive::{self, Drive};
-use super::{Ended, Setting};
+use super::{Ended, Setting, reverse};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
-use crate::core::facts::{CopyName, End};
+use crate::core::facts::{CopyName, End, ending_of_reception};
 use crate::core::migrate::Trip;
+use crate::core::migrate::settle::Ending;
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
+use crate::core::table;
 
 /// The verb: one domU, or every one that the record or a leftover copy names.
 pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
@@ -61,18 +63,34 @@ pub fn one(setting: Setting<'_>, domu: &DomuName) -> Ended {
 }
 
 fn as_the_sender(setting: Setting<'_>, mut drive: Drive<'_>, row: &Row) -> Ended {
-    let trip = Trip::of_row(row, Moment::from(setting.world.now()));
-    drive.tell(&format!("{}: {} {} since {}", row.domu, row.state, row.host, row.since));
+    let mut trip = Trip::of_row(row, Moment::from(setting.world.now()));
+    drive.tell(&format!("{}: {}", row.domu, row.in_words()));
     drive.face(&row.host);
-    let outcome = drive.settle(&trip, false)?;
+    let mut outcome = drive.settle(&trip, false)?;
+    if matches!(outcome.0.ending, Ending::Undecided(_))
+        && let Some(last) = passed_on(setting, &drive, row)
+    {
+        trip.to = last;
+        drive.face(&trip.to);
+        outcome = drive.settle(&trip, false)?;
+    }
     let us = drive.us.clone();
     Ok(drive::report(setting, &row.domu, &us, &trip, &outcome))
+}
+
+/// The Dom0 on which it executes, when the one it was sent to has passed it on since. Then that one is the other end.
+fn passed_on(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Option<HostName> {
+    if !drive.sees_peer() {
+        return None;
+    }
+    let (last, far) = reverse::follow(setting, &drive.us, &row.domu, &row.host).ok()?;
+    (!last.same_host(&row.host) && far.running().is_some()).then_some(last)
 }
 
 /// The sender settles, and we look at what came of it. Only where it has nothing to settle do we put our own side in order.
 fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &Row) -> Ended {
     let domu = &row.domu;
-    drive.tell(&format!("{domu}: {} {} since {}", row.state, row.host, row.since));
+    drive.tell(&format!("{domu}: {}", row.in_words()));
     let receiving = end.receiving.as_ref().map(|who| {
         let text = format!("{domu} is just being received: {who}\n  nothing was touched; try again when that has ended");
         Stop::new(Exit::Refused, text)
@@ -94,6 +112,7 @@ fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &
     }
     let names_us = |r: &Row| r.host.same_host(&drive.us) && (r.state == State::Leaving || !r.open.is_empty());
     if far.row.as_ref().is_some_and(names_us) {
+        drive.touch();
         let exit = Exit::of_code(peer.settle(domu)?);
         let after = drive.look_here()?;
         setting.world.say(To::Out, &format!("On {}: {}.", drive.us, after.copies_in_words()));
@@ -169,8 +188,9 @@ fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: 
             .map_err(|why| Stop::new(Exit::Failed, why))?;
         setting.world.say(To::Out, &format!("{domu} runs on {}.", drive.us));
         let text = format!(
-            "{} could not be asked, so DRBD's options stay as they are: {error}\n  later: xen-migrate recover {domu}",
-            row.host
+            "{}, so DRBD's options stay as they are{}\n  later: xen-migrate recover {domu}",
+            error.reason(),
+            error.advice().map_or(String::new(), |advice| format!("\n  try: {advice}"))
         );
         setting.world.say(To::Err, &text);
         return Ok(Exit::Failed);
@@ -181,7 +201,8 @@ fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: 
     }
     let mut stop = blind(&drive.us, row, &error.to_string()).with(&format!("here: {}", end.copies_in_words()));
     if let Some(who) = &end.receiving {
-        stop = stop.with(&format!("still receiving: {who}; where the sender is gone for good, end its xl migrate-receive first"));
+        stop = stop.with(&format!("still being received: {who}"));
+        stop = stop.with(&format!("only if the sender is gone for good: {}", ending_of_reception(who)));
     }
     // The disk here is as new as the sender's last write that was acknowledged; the memory in a copy that never ran may be older.
     let ids: Vec<String> = end.copies.iter().map(|c| format!("{} destroy {}; ", end.toolstack, c.domain.id)).collect();
@@ -206,7 +227,12 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
             setting.world.say(To::Out, &format!("{domu}: nothing is in flight, and nothing was left behind."));
             return Ok(Exit::Done);
         }
-        let text = format!("{}, and neither the record nor the table names a partner to look at", end.copies_in_words());
+        let text = format!(
+            "UNDECIDED: {}, and neither the record nor {} names a partner to look at\n  write a row there, with the other end of its journey:  \
+             {domu}  OTHER-DOM0\n  and then: xen-migrate recover {domu}",
+            end.copies_in_words(),
+            table::PATH
+        );
         return Err(Stop::new(Exit::Undecided, text));
     };
     if leftover {
@@ -223,17 +249,68 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         let us = drive.us.clone();
         return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
     }
+    // Whoever was told of this journey may not know its end: the line was lost, or its record could not be written.
+    if !matches!(&row, Some(row) if row.state == State::Visiting) && ssh::has_key(setting.world, &drive.us) {
+        drive.face(&partner);
+        match drive.look_there() {
+            Some(Ok(far))
+                if far.row.as_ref().is_some_and(|r| r.state.in_flight() && r.host.same_host(&drive.us))
+                    || (far.running().is_some() && end.running().is_some()) =>
+            {
+                if far.row.as_ref().is_some_and(|r| r.state.in_flight()) {
+                    drive.tell(&format!("{domu}: on {partner} its journey from here is still on the record"));
+                }
+                let now = Moment::from(setting.world.now());
+                let trip = row.as_ref().map_or_else(|| Trip::to(&partner, now), |row| Trip::of_row(row, now));
+                let outcome = drive.settle(&trip, false)?;
+                let us = drive.us.clone();
+                return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
+            }
+            Some(Err(error)) => drive.tell(&format!("note: what the record of {partner} says is not known: {error}")),
+            _ => {}
+        }
+    }
     let text = match row {
+        Some(row) if row.state == State::Visiting && end.copies.is_empty() => return visitor_gone(setting, &drive, &row),
+        Some(row) if row.state == State::Passed && end.running().is_some() => {
+            let back = row.home.as_ref().unwrap_or(&row.host);
+            let visiting = Row { state: State::Visiting, host: back.clone(), ..row.clone() };
+            drive
+                .walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Note(visiting), "it runs here")])
+                .map_err(|w| Stop::new(Exit::Failed, w))?;
+            format!("{domu} runs here; the record said passed on to {} and was put right.", row.host)
+        }
         Some(row) if row.state == State::Away && end.running().is_some() => {
             drive
                 .walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Forget, "it runs here")])
                 .map_err(|w| Stop::new(Exit::Failed, w))?;
             format!("{domu} runs here; the record said away on {} and was put right.", row.host)
         }
-        Some(row) => format!("{domu}: {} {} since {}; nothing is in flight.", row.state, row.host, row.since),
+        Some(row) => format!("{domu}: {}; nothing is in flight.", row.in_words()),
         None => format!("{domu}: nothing is in flight, and nothing was left behind."),
     };
     setting.world.say(To::Out, &text);
+    Ok(Exit::Done)
+}
+
+/// It was visiting, and nothing of it is here any more: called home while this Dom0 was down, or ended.
+fn visitor_gone(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Ended {
+    let domu = &row.domu;
+    let home = row.home.as_ref().unwrap_or(&row.host);
+    let at_home = ssh::has_key(setting.world, &drive.us).then(|| Peer::new(setting.world, &drive.us, home).look(domu, &[]));
+    if at_home.is_some_and(|seen| seen.is_ok_and(|end| end.running().is_some())) {
+        drive
+            .walk(&Trip::of_row(row, row.since), &[Step::here(Deed::Forget, "it runs at home")])
+            .map_err(|why| Stop::new(Exit::Failed, why))?;
+        setting.world.say(To::Out, &format!("{domu} runs on {home}."));
+        return Ok(Exit::Done);
+    }
+    let text = format!(
+        "{domu} was visiting here since {} and is not here any more\n  on {home}: xen-migrate reverse {domu}   (finds it, or says how to \
+         start it there)",
+        row.since
+    );
+    setting.world.say(To::Err, &text);
     Ok(Exit::Done)
 }
 

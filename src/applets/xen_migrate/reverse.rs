@@ -34,21 +34,25 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     if let Some(exit) = at_home(setting, &here)? {
         return Ok(exit);
     }
-    if !ssh::has_key(world, &us) {
-        let text = format!(
-            "there is no dedicated key {}, and without it no peer can be asked\n  try: xen-migrate setup HOST",
-            ssh::key(&us)
-        );
-        return Err(Stop::new(Exit::Unreachable, text));
-    }
     let begin = match (&here.row, entry) {
         (Some(row), _) => row.host.clone(),
         (None, Some(entry)) => entry.hosts[0].clone(),
         (None, None) => {
-            let text = format!("neither the record nor {} says where {domu} could be", table::PATH);
+            let text = format!(
+                "neither the record nor {} says where {domu} could be\n  write a row there:  {domu}  THE-DOM0-WHERE-IT-IS\n  and then: \
+                 xen-migrate reverse {domu}",
+                table::PATH
+            );
             return Err(Stop::new(Exit::Usage, text));
         }
     };
+    if !ssh::has_key(world, &us) {
+        let text = format!(
+            "{domu} should be on {begin}, which cannot be asked: there is no dedicated key {}\n  try: xen-migrate setup {begin}",
+            ssh::key(&us)
+        );
+        return Err(Stop::new(Exit::Unreachable, text));
+    }
     let (host, far) = follow(setting, &us, domu, &begin)?;
     if far.running().is_none() {
         return Err(not_running(setting, &here, &far));
@@ -73,7 +77,7 @@ fn at_home(setting: Setting<'_>, here: &End) -> Result<Option<Exit>, Stop> {
     let domu = &here.domu;
     match &here.row {
         Some(row) if row.state.in_flight() || !row.open.is_empty() => {
-            let text = format!("{domu}: {} {} since {}\n  try: xen-migrate recover {domu}", row.state, row.host, row.since);
+            let text = format!("{domu}: {}\n  try: xen-migrate recover {domu}", row.in_words());
             return Err(Stop::new(Exit::Refused, text));
         }
         Some(row) if matches!(row.state, State::Visiting) && here.running().is_some() => {
@@ -101,7 +105,7 @@ fn at_home(setting: Setting<'_>, here: &End) -> Result<Option<Exit>, Stop> {
 }
 
 /// From host to host along the trail that each left when it passed the domU on.
-fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin: &HostName) -> Result<(HostName, End), Stop> {
+pub(super) fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin: &HostName) -> Result<(HostName, End), Stop> {
     let mut trail: Vec<HostName> = vec![begin.clone()];
     loop {
         let host = trail[trail.len() - 1].clone();

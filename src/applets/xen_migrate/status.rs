@@ -210,8 +210,8 @@ fn remarks(
             let names: Vec<&str> = row.open.iter().map(|r| r.as_str()).collect();
             notes.push(format!("the options of {} are still changed: {recover}", names.join(", ")));
         }
-        if row.state == State::Away && here {
-            notes.push(format!("it runs here although the record says away {}: {recover}", row.host));
+        if matches!(row.state, State::Away | State::Passed) && here {
+            notes.push(format!("it runs here although the record says {} {}: {recover}", row.state, row.host));
         }
         if row.state == State::Away && !here && all_secondary(&end.replicas) {
             notes.push(format!("the record says away {}, and DRBD shows no Primary anywhere: look on {}", row.host, row.host));
@@ -237,8 +237,13 @@ fn remarks(
             notes.push(format!("{} is Primary here and the domU is not", r.resource));
         }
         if r.peers.iter().any(|p| p.connection == crate::core::drbd::Connection::StandAlone) {
-            notes
-                .push(format!("{} is StandAlone: perhaps a split brain; look at both ends before `drbdadm connect`", r.resource));
+            let flight = row.is_some_and(|row| row.state.in_flight() || row.open.contains(&r.resource));
+            notes.push(match flight && holder.is_none() {
+                true => format!("{} is StandAlone with its journey on the record: {recover}", r.resource),
+                false => {
+                    format!("{} is StandAlone, perhaps a split brain: look at both ends before `drbdadm connect`", r.resource)
+                }
+            });
         }
     }
     if let Some(blocks) = end.copy(crate::core::facts::CopyName::Plain).and_then(|c| c.blocks.as_ref()).filter(|_| here) {

@@ -1,6 +1,6 @@
 //! May a migration begin? Everything that can be seen is looked at, and every objection is told at once, with its evidence.
 
-use super::Trip;
+use super::{Trip, older};
 use crate::core::drbd::{Connection, Disk, Generation, Replication, Role};
 use crate::core::facts::{CopyName, End, PROTOCOL, Promoter, ReplicaSeen};
 use crate::core::record::State;
@@ -71,10 +71,15 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
     found.about_resources(here, there, trip);
     match there {
         Some(there) => {
+            found.about_its_way(here, trip);
             found.about_that_end(here, there, trip);
             found.about_what_it_needs(here, there);
         }
         None => found.about_flying_blind(here, trip),
+    }
+    // Whoever is at work on it is the reason for all else that is not in its place.
+    if found.list.iter().any(|o| o.check == Check::Busy) {
+        found.list.retain(|o| o.check == Check::Busy);
     }
     found.list.retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
     found.list
@@ -116,11 +121,11 @@ impl Objections {
             }
         }
         if let Some(holder) = &here.busy {
-            let advice = "wait until it has ended; nothing was touched".to_string();
+            let advice = "wait until it has ended".to_string();
             self.add(Check::Busy, format!("{domu} is being worked on: {holder}"), "one tool at a time", advice);
         }
         if let Some(who) = &here.receiving {
-            let advice = "wait until it has ended; nothing was touched".to_string();
+            let advice = "wait until it has ended".to_string();
             self.add(Check::Busy, format!("{domu} is being received here: {who}"), "no migration to here", advice);
         }
         let leftover = here.copies.iter().find(|c| c.called != CopyName::Plain);
@@ -311,11 +316,11 @@ impl Objections {
         let asked_by_it = there.row.as_ref().is_some_and(|r| r.state == State::Returning && r.host.same_host(&here.host));
         if let Some(holder) = there.busy.as_ref().filter(|_| !asked_by_it) {
             let seen = format!("on {} {domu} is being worked on: {holder}", trip.to);
-            self.add(Check::Busy, seen, "one tool at a time", "wait until it has ended; nothing was touched".into());
+            self.add(Check::Busy, seen, "one tool at a time", "wait until it has ended".into());
         }
         if let Some(who) = &there.receiving {
             let seen = format!("{} is receiving {domu}: {who}", trip.to);
-            self.add(Check::Busy, seen, "no other migration of it", "wait until it has ended; nothing was touched".into());
+            self.add(Check::Busy, seen, "no other migration of it", "wait until it has ended".into());
         }
         for what in &there.unseen {
             self.add(Check::Host, format!("on {}: {what}", there.host), "everything seen", "mend that, then try again".into());
@@ -345,12 +350,15 @@ impl Objections {
         match (&here.config, &there.config) {
             (Some(ours), None) => {
                 let seen = format!("{host} has no config file for {domu}");
-                let advice = format!("scp {} {host}:{}; or --despite config", ours.path, ours.path);
+                let advice = format!("copy {} to {host}; or --despite config", ours.path);
                 self.add(Check::Config, seen, "its config file on both ends, or it cannot be started there", advice);
             }
             (Some(ours), Some(theirs)) if ours.digest != theirs.digest => {
                 let seen = format!("{} here and {} on {host} differ", ours.path, theirs.path);
-                let advice = format!("ssh {host} cat {} | diff {} -; or --despite config", theirs.path, ours.path);
+                let advice = format!(
+                    "sha256sum {}; on {host}: sha256sum {}; make them the same, or --despite config",
+                    ours.path, theirs.path
+                );
                 self.add(Check::Config, seen, "the same config on both ends", advice);
             }
             _ => {}
@@ -358,6 +366,16 @@ impl Objections {
         for bridge in here.bridges_used.iter().filter(|b| !there.interfaces.contains(b)) {
             let seen = format!("{host} has no bridge {bridge}");
             self.add(Check::Bridges, seen, "every bridge that the domU uses", "make it there, or --despite bridges".into());
+        }
+    }
+
+    /// A phy: disk is promoted by migrate2 while it receives, and the row's own transport leads past it.
+    fn about_its_way(&mut self, here: &End, trip: &Trip) {
+        let nobody = here.disks.iter().find(|d| d.promoter == Promoter::Nobody && d.resource.is_some());
+        if let Some(disk) = nobody.filter(|_| trip.own_transport) {
+            let seen = format!("disk {} is phy:, and the row's own transport (-s) does not lead through migrate2", disk.vdev);
+            let advice = "take -s out of the row in /etc/xen/migrate-tab.txt, or use drbd: disks, which promote themselves";
+            self.add(Check::Drbd, seen, "migrate2 at the receiving end, which promotes it in the right moment", advice.into());
         }
     }
 
@@ -373,12 +391,6 @@ impl Objections {
 
 /// What a domU takes beside its own memory: page tables, video memory, xenstore. Measured with 128 MiB PVH: below 4 MiB.
 const MEMORY_OVERHEAD: u64 = 8;
-
-/// Whether the first version is older than the second, by its numbers as far as both have them.
-fn older(a: &str, b: &str) -> bool {
-    let numbers = |v: &str| v.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok()).take(2).collect::<Vec<_>>();
-    numbers(a) < numbers(b)
-}
 
 #[cfg(test)]
 mod tests {

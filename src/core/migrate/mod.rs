@@ -2,10 +2,12 @@
 //!
 //! * [`check`]: may it begin? Every objection with its evidence, all at once.
 //! * [`prepare`]: the deeds up to and with the migration itself.
+//! * [`gate`]: what the receiving end makes sure of while it comes.
 //! * [`settle`]: whatever happened since — success, failure, crash, cut link — what is true now, and which deeds put the rest in order.
 //!   A migration that went well and a recovery after a power cut are the same decision.
 
 pub mod check;
+pub mod gate;
 pub mod permit;
 pub mod prepare;
 pub mod settle;
@@ -13,8 +15,10 @@ pub mod settle;
 mod testing;
 mod tidy;
 
+use super::facts::{End, Promoter};
 use super::names::{HostName, ResourceName};
 use super::record::{Moment, Row, State};
+use super::xen::Toolstack;
 
 /// The journey that is being decided about, seen from the Dom0 that sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Trip {
     pub to: HostName,
     /// The row asks to leave it paused there (`xl migrate -p`).
     pub leave_paused: bool,
+    /// The row brings a transport of its own (`xl migrate -s`), which does not lead through migrate2.
+    pub own_transport: bool,
     /// The domU's home, when it is not here.
     pub home: Option<HostName>,
     /// The host it had come from, when it is visiting here.
@@ -46,6 +52,7 @@ impl Trip {
         Trip {
             to: host.clone(),
             leave_paused: false,
+            own_transport: false,
             home: None,
             from: None,
             now,
@@ -89,4 +96,21 @@ impl Trip {
     fn row_when_stayed(&self, domu: &super::names::DomuName) -> Option<Row> {
         self.from.as_ref().map(|from| self.row(domu, State::Visiting, from))
     }
+}
+
+/// Whether the target becomes Primary on a resource before the domU has stopped here. Then it takes the domU whatever became of the link
+/// meanwhile, and what was written here alone is missing there.
+///
+/// A hotplug script promotes when the disks are attached, migrate2 when the memory is complete, DRBD 9 when the device is opened: all after
+/// the domU has stopped, and both kernels decide. What `xend` sends passes no gate, and of the stream before Xen 4.6 nobody can tell
+/// when it is complete.
+fn promoted_early(here: &End, there: &End, resource: &ResourceName) -> bool {
+    let nobody = || there.disks.iter().any(|d| d.resource.as_ref() == Some(resource) && d.promoter == Promoter::Nobody);
+    here.toolstack == Toolstack::Xm || (older(&here.xen, "4.6") && nobody())
+}
+
+/// Whether the first version is older than the second, by its numbers as far as both have them.
+fn older(a: &str, b: &str) -> bool {
+    let numbers = |v: &str| v.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok()).take(2).collect::<Vec<_>>();
+    numbers(a) < numbers(b)
 }

@@ -1,8 +1,9 @@
 //! What a peer that drives a migration may have done here, and when. Every deed is checked against what is here, not against what the
 //! peer says it saw.
 
+use super::gate::may_promote;
 use crate::core::drbd::Role;
-use crate::core::facts::{CopyName, End};
+use crate::core::facts::{CopyName, End, ending_of_reception};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::State;
 use crate::core::step::Deed;
@@ -26,7 +27,11 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
     let copy = |called: CopyName, id: u32| {
         expected()?;
         if let Some(who) = &here.receiving {
-            return Err(format!("{domu} is still being received: {who}"));
+            let end = ending_of_reception(who);
+            return Err(format!(
+                "{domu} is still being received: {who}\n  if its sender is gone for good, on {}: {end}",
+                here.host
+            ));
         }
         match here.copies.iter().find(|c| c.called == called && c.domain.id == id) {
             Some(copy) if copy.domain.state.paused && copy.domain.state.shutdown.is_none() => Ok(()),
@@ -64,15 +69,7 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
                 return Err(format!("{domu} is {} here, so nothing is promoted for it", row.state));
             }
             let seen = here.replica(resource).ok_or_else(|| format!("drbd.conf here does not know {resource}"))?;
-            let guarded = seen.options.as_ref().is_some_and(|o| o.fencing.guards())
-                || here.generation == Some(crate::core::drbd::Generation::V83);
-            if !guarded {
-                return Err(format!("{resource} has no guard here: a cut link would let it become Primary alone"));
-            }
-            if !seen.replica.is_connected() || !seen.replica.peer_is_primary() {
-                return Err(format!("{resource} is not connected to a Primary: {}", seen.in_words()));
-            }
-            Ok(())
+            may_promote(seen, here.generation)
         }
         Deed::Demote(resource) => {
             ours(resource)?;
@@ -92,6 +89,8 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             None => Err(format!("drbd.conf here does not know {resource}")),
         },
         Deed::EndReceiving => expected().map(|_| ()),
+        // Gone already is what was wished for.
+        Deed::Destroy { called: CopyName::Incoming, .. } if here.copy(CopyName::Incoming).is_none() => expected().map(|_| ()),
         Deed::Destroy { called: CopyName::Incoming, id } => copy(CopyName::Incoming, *id),
         Deed::Adopt { id } => {
             copy(CopyName::Incoming, *id)?;
@@ -115,7 +114,7 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        Deed::Note(_) | Deed::Forget | Deed::Send | Deed::Wake { .. } | Deed::Destroy { .. } => {
+        Deed::Note(_) | Deed::Forget | Deed::Send(_) | Deed::Wake { .. } | Deed::Destroy { .. } => {
             Err("no peer may ask for that".to_string())
         }
     }
@@ -191,6 +190,7 @@ mod tests {
         assert!(may(Deed::Adopt { id: 7 }, &end));
         assert!(may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &end));
         assert!(!may(Deed::Destroy { called: CopyName::Incoming, id: 8 }, &end), "another id");
+        assert!(may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &arriving()), "gone already");
         assert!(!may(Deed::Demote(r0()), &end), "it is in use");
         assert!(!may(Deed::Release, &end));
         end.receiving = Some("pid 1".into());

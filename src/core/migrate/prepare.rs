@@ -2,15 +2,17 @@
 
 use super::Trip;
 use crate::core::drbd::Generation;
-use crate::core::facts::{End, Promoter, ReplicaSeen};
+use crate::core::facts::{DiskSeen, End, Promoter, ReplicaSeen};
 use crate::core::names::ResourceName;
 use crate::core::record::State;
-use crate::core::step::{Deed, Step};
+use crate::core::step::{Deed, Gate, Step};
+use crate::core::xen::Toolstack;
 
 /// The plan. `there` is `None` without the dedicated key: then only this end is prepared.
 ///
 /// The order matters: first both records, so that a crash at any later point is known of on both ends; then the guard on the far end,
-/// which keeps it from becoming Primary should the link be cut; then the window; then, for disks that nobody promotes, the promotion.
+/// which keeps it from becoming Primary should the link be cut; then the window. A disk that nobody promotes is promoted by the receiving
+/// end as late as it can be ([`Gate`]); with `xm`, which passes no gate, it must be now.
 pub fn plan(here: &End, there: Option<&End>, trip: &Trip) -> Vec<Step> {
     let changing = opening(here);
     let mut leaving = trip.row(&here.domu, State::Leaving, &trip.to);
@@ -33,17 +35,39 @@ pub fn plan(here: &End, there: Option<&End>, trip: &Trip) -> Vec<Step> {
     for resource in changing {
         steps.push(Step::here(Deed::Open(resource), "two Primaries during the move; cut off, it cannot promote"));
     }
+    let mut gate = Gate::default();
     if there.is_some() {
-        let mut promoted: Vec<&ResourceName> = Vec::new();
-        for disk in here.disks.iter().filter(|d| d.promoter == Promoter::Nobody) {
-            if let Some(resource) = disk.resource.as_ref().filter(|r| !promoted.contains(r)) {
-                promoted.push(resource);
-                steps.push(Step::there(Deed::Promote(resource.clone()), "a phy: disk is promoted by nobody"));
-            }
+        let (promote, primary) = (brought(here, |d| d.promoter == Promoter::Nobody), brought(here, is_held));
+        if passes_the_gate(here, trip) {
+            gate = Gate { promote, primary };
+        } else {
+            let why = "a phy: disk is promoted by nobody";
+            steps.extend(promote.into_iter().map(|resource| Step::there(Deed::Promote(resource), why)));
         }
     }
-    steps.push(Step::here(Deed::Send, "the memory goes over while it runs"));
+    steps.push(Step::here(Deed::Send(gate), "the memory goes over while it runs"));
     steps
+}
+
+/// `xl migrate` over our own transport goes through migrate2 on the other end.
+fn passes_the_gate(here: &End, trip: &Trip) -> bool {
+    here.toolstack == Toolstack::Xl && !trip.own_transport
+}
+
+/// A disk that makes its resource Primary. Opening one of DRBD 9 only to read does not (drbd.conf(5), `auto-promote`).
+fn is_held(disk: &DiskSeen) -> bool {
+    disk.promoter != Promoter::Opening || disk.writable
+}
+
+/// The resources of the domU's disks of some kind, each once.
+fn brought(here: &End, kind: impl Fn(&DiskSeen) -> bool) -> Vec<ResourceName> {
+    let mut names: Vec<ResourceName> = Vec::new();
+    for name in here.disks.iter().filter(|d| kind(d)).filter_map(|d| d.resource.as_ref()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }
 
 /// The resources whose options the plan changes at this end.
@@ -87,9 +111,29 @@ mod tests {
         here.disks[0].promoter = Promoter::Nobody;
         here.disks.push(here.disks[0].clone());
         let steps = plan(&here, Some(&there), &trip());
-        let promotions = steps.iter().filter(|s| matches!(s.deed, Deed::Promote(_))).count();
-        assert_eq!(promotions, 1, "two volumes of one resource are promoted once");
+        let r0 = || vec!["r0".parse().unwrap()];
+        assert_eq!(steps.last().unwrap().deed, Deed::Send(Gate { promote: r0(), primary: r0() }), "two volumes, promoted once");
+        assert!(!steps.iter().any(|s| matches!(s.deed, Deed::Promote(_))), "not before its memory is complete");
+    }
+
+    #[test]
+    fn what_xend_sends_passes_no_gate_so_it_is_promoted_before() {
+        let (mut here, there) = pair();
+        here.disks[0].promoter = Promoter::Nobody;
+        here.toolstack = Toolstack::Xm;
+        let steps = plan(&here, Some(&there), &trip());
         assert!(matches!(steps[steps.len() - 2].deed, Deed::Promote(_)));
+        assert_eq!(steps.last().unwrap().deed, Deed::Send(Gate::default()));
+    }
+
+    #[test]
+    fn a_disk_that_drbd_9_opens_to_read_makes_nobody_primary() {
+        let (mut here, there) = pair();
+        here.disks[0].promoter = Promoter::Opening;
+        let gate = |here: &End| plan(here, Some(&there), &trip()).pop().map(|s| s.deed);
+        assert_eq!(gate(&here), Some(Deed::Send(Gate { promote: vec![], primary: vec!["r0".parse().unwrap()] })));
+        here.disks[0].writable = false;
+        assert_eq!(gate(&here), Some(Deed::Send(Gate::default())));
     }
 
     #[test]
@@ -117,7 +161,7 @@ mod tests {
         let (here, _) = pair();
         let steps = plan(&here, None, &trip());
         assert!(steps.iter().all(|s| s.place == crate::core::step::Place::Here));
-        assert!(matches!(steps.last().unwrap().deed, Deed::Send));
+        assert_eq!(steps.last().unwrap().deed, Deed::Send(Gate::default()));
     }
 
     #[test]

@@ -10,12 +10,12 @@
 //!
 //! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
 
-use super::Trip;
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
+use super::{Trip, promoted_early};
 use crate::core::drbd::Role;
-use crate::core::facts::{CopyName, CopySeen, End, Promoter, ReplicaSeen};
-use crate::core::names::ResourceName;
-use crate::core::record::State;
+use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
+use crate::core::names::{HostName, ResourceName};
+use crate::core::record::{Row, State};
 use crate::core::step::{Deed, Step};
 use crate::core::xen::Toolstack;
 
@@ -83,7 +83,7 @@ pub fn settle(here: &End, there: Far<'_>, trip: &Trip, reported: bool) -> Settle
     };
     match verdict {
         Verdict::Arrived(note) => tidy_after_arrival(here, there, trip, note),
-        Verdict::Unwell(doubt) => leave_unwell(here, there, trip, doubt),
+        Verdict::Unwell(doubt, commands) => leave_unwell(here, there, trip, doubt, commands),
         Verdict::Stayed(note) => tidy_after_staying(here, there, trip, note),
         Verdict::First(step) => Settlement {
             ending: Ending::Moving(format!("{} on its way to run on {}", here.domu, trip.to)),
@@ -101,7 +101,7 @@ pub fn settle(here: &End, there: Far<'_>, trip: &Trip, reported: bool) -> Settle
 
 enum Verdict {
     Arrived(Option<String>),
-    Unwell(String),
+    Unwell(String, Vec<String>),
     Stayed(Option<String>),
     /// One deed that must come before anything else can be said.
     First(Step),
@@ -159,7 +159,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
     let (h, t) = (Copies::of(here), Copies::of(there));
     let seen = || format!("on {}: {}; on {}: {}", here.host, here.copies_in_words(), there.host, there.copies_in_words());
     let undecided = |commands: Vec<String>| Verdict::Undecided(seen(), commands);
-    let look = || vec![format!("{} list", here.toolstack), format!("ssh {} {} list", there.host, there.toolstack)];
+    let look = || vec![format!("{} list", here.toolstack), format!("on {}: {} list", there.host, there.toolstack)];
 
     // The one thing that must never be, whatever the names and whoever is at work.
     let executes = |end: &End| end.copies.iter().any(|c| c.domain.state.executes());
@@ -211,12 +211,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
     let ours =
         there.row.as_ref().is_some_and(|r| matches!(r.state, State::Arriving | State::Returning) && r.host.same_host(&here.host));
     // A third replica that is Primary has it as well.
-    let elsewhere = [here, there].into_iter().any(|end| {
-        end.replicas
-            .iter()
-            .flat_map(|r| &r.replica.peers)
-            .any(|p| p.role == Role::Primary && p.name != "peer" && p.name != here.host.as_str() && p.name != there.host.as_str())
-    });
+    let elsewhere = third_primary(here, there).is_some();
 
     match (h.plain, h.sent, t.plain, t.incoming) {
         // It executes there.
@@ -286,6 +281,14 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
                 "it is whole, and no other copy is left",
             ))
         }
+        // The other end has passed it on, or a third replica says so: not nowhere, then, but where this look does not reach.
+        (plain, sent, None, None)
+            if (plain.is_none() || sent.is_none())
+                && plain.or(sent).is_none_or(|(_, is)| is == Is::Suspended)
+                && (trail(here, there).is_some() || elsewhere) =>
+        {
+            passed_on(here, there, plain.or(sent).map(|(copy, _)| copy))
+        }
         (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
             let what = format!(
                 "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
@@ -302,10 +305,11 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
                 copy.domain.name,
                 copy.domain.state.in_words()
             );
-            let mut commands = vec![
-                format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id),
-                format!("xen-migrate recover {domu}   (with no copy left it shuts the window and connects DRBD), and then"),
-            ];
+            let mut commands = vec![format!("on {}: {} destroy {}", there.host, there.toolstack, copy.domain.id)];
+            if there.replicas.iter().any(|r| r.replica.role == Role::Primary) {
+                commands
+                    .push(format!("xen-migrate recover {domu}   (with no copy left there it makes DRBD Secondary), and then"));
+            }
             commands.extend(start_anew(here));
             Verdict::Nowhere(what, commands)
         }
@@ -315,6 +319,39 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
         _ => undecided(look()),
     }
+}
+
+/// A replica of the domU that is Primary on neither of the two ends, by its name: DRBD 9 names its peers.
+pub(super) fn third_primary<'a>(here: &'a End, there: &'a End) -> Option<&'a str> {
+    let peers = [here, there].into_iter().flat_map(|end| &end.replicas).flat_map(|r| &r.replica.peers);
+    let third = |name: &str| name != "peer" && name != here.host.as_str() && name != there.host.as_str();
+    peers.filter(|p| p.role == Role::Primary).map(|p| p.name.as_str()).find(|name| third(name))
+}
+
+/// Where the other end has sent it on to, by its record.
+fn trail<'a>(here: &End, there: &'a End) -> Option<&'a HostName> {
+    let on = |row: &&Row| matches!(row.state, State::Passed | State::Away) && !row.host.same_host(&here.host);
+    there.row.as_ref().filter(on).map(|row| &row.host)
+}
+
+/// It is on a third Dom0, as far as the other end's record or DRBD's roles say so. `left` is what is left of it here.
+fn passed_on(here: &End, there: &End, left: Option<&CopySeen>) -> Verdict {
+    let domu = &here.domu;
+    let (next, evidence) = match (trail(here, there), third_primary(here, there)) {
+        (Some(next), _) => (next.to_string(), format!("{} has sent it on to {next}, by its record", there.host)),
+        (None, Some(name)) => (name.to_string(), format!("DRBD shows a Primary on {name}")),
+        (None, None) => ("the other Dom0s".to_string(), "it may be on a third Dom0".to_string()),
+    };
+    let what =
+        format!("{domu} runs on neither {} nor {}, and {evidence}; here: {}", here.host, there.host, here.copies_in_words());
+    let mut commands = vec![format!("on {next}: xen-migrate status {domu}")];
+    if let Some(copy) = left {
+        commands
+            .push(format!("if it runs there: {} destroy {}   (this copy can never run again)", here.toolstack, copy.domain.id));
+    }
+    commands
+        .push(format!("xen-migrate recover {domu}   (looks on {next} as well, where the key works: xen-migrate ping {next})"));
+    Verdict::Undecided(what, commands)
 }
 
 /// It executes there (or waits there paused, as was asked): is it well?
@@ -335,20 +372,61 @@ fn arrived(here: &End, there: &End) -> Verdict {
     for r in there.replicas.iter().filter(|r| r.replica.role != Role::Primary) {
         doubts.push(format!("{} is {} on {}", r.replica.resource, r.replica.role, there.host));
     }
-    // A hotplug script promotes after the sender's copy has stopped, and then both kernels decide. A target that was Primary before that
-    // takes the domU whatever became of the link meanwhile: what was written here alone is missing there.
-    let early = |name: &ResourceName| {
-        here.toolstack == Toolstack::Xm
-            || there.disks.iter().any(|d| d.resource.as_ref() == Some(name) && d.promoter != Promoter::Script)
-    };
-    for r in here.replicas.iter().filter(|r| !r.replica.is_connected() && early(&r.replica.resource)) {
-        let name = &r.replica.resource;
-        doubts.push(format!(
-            "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
-            there.host, here.host
-        ));
+    let domu = &here.domu;
+    let mut commands = Vec::new();
+    if !doubts.is_empty() {
+        let (tool, id) = (there.toolstack, copy_id(there));
+        commands.extend([
+            format!("on {}: {tool} block-list {id}; drbdsetup status", there.host),
+            format!("if its disks stay dead, on {}: {tool} destroy {id}, and then", there.host),
+            format!("xen-migrate recover {domu}"),
+        ]);
     }
-    if doubts.is_empty() { Verdict::Arrived(None) } else { Verdict::Unwell(doubts.join("; ")) }
+    let lost = |r: &&ReplicaSeen| !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource);
+    let lost: Vec<&ResourceName> = here.replicas.iter().filter(lost).map(|r| &r.replica.resource).collect();
+    if !lost.is_empty() {
+        doubts.extend(lost.iter().map(|name| {
+            format!(
+                "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
+                there.host, here.host
+            )
+        }));
+        doubts.push(format!("pause it at once, on {}: {} pause {domu}", there.host, there.toolstack));
+        commands = whose_disk(here, there, &lost);
+    }
+    if doubts.is_empty() { Verdict::Arrived(None) } else { Verdict::Unwell(doubts.join("; "), commands) }
+}
+
+/// What a person does whose domU went on with a disk that may lack its last writes. Whose disk counts is not ours to say; but its memory
+/// knows of writes that this disk lacks, so the one that it left comes first.
+fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
+    let domu = &here.domu;
+    let (ours, theirs) = (&here.host, &there.host);
+    let (tool, id) = (there.toolstack, copy_id(there));
+    let each = |words: &str| lost.iter().map(|name| format!("drbdadm {words} {name}; ")).collect::<String>();
+    let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
+    vec![
+        format!("NOW, on {theirs}: {tool} pause {domu}   (every write there makes the two disks differ more)"),
+        "drbdsetup status; dmesg | grep -i drbd   (on both: when was the link lost?)".to_string(),
+        format!(
+            "then decide. Either the disk of {ours}, with all that {domu} wrote before it moved; what it wrote on {theirs} is lost:"
+        ),
+        format!(
+            "   on {theirs}: {tool} destroy {id}; {}{}",
+            each("secondary"),
+            each("connect --discard-my-data").trim_end_matches("; ")
+        ),
+        format!("   {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
+        format!(
+            "or the disk of {theirs}, without the last writes of {ours}, which its memory may take for done (check its file systems):"
+        ),
+        format!("   {}on {theirs}: {}{tool} unpause {domu}", each("connect --discard-my-data"), each("connect")),
+        format!("   xen-migrate recover {domu}"),
+    ]
+}
+
+fn copy_id(end: &End) -> String {
+    end.copy(CopyName::Plain).map_or("ID".to_string(), |c| c.domain.id.to_string())
 }
 
 fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
@@ -369,7 +447,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         (None, None) if reported => Verdict::Arrived(None),
         (None, None) => {
             let roles: Vec<String> = here.replicas.iter().map(ReplicaSeen::in_words).collect();
-            let what = format!("{domu} is not here, and {} cannot be seen ({why}); DRBD shows: {}", trip.to, roles.join("; "));
+            let what = format!("{domu} is not here, and {} cannot be seen: {why}. DRBD shows: {}", trip.to, roles.join("; "));
             Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
         }
         (_, Some((_, Is::Executing))) if here.toolstack == Toolstack::Xm => {
@@ -377,7 +455,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         }
         _ => {
             let what = format!(
-                "{}; whether {} runs it cannot be seen ({why}). Do not resume or unpause anything before that is known",
+                "{}; whether {} runs it cannot be seen: {why}. Do not resume or unpause anything before that is known",
                 here.copies_in_words(),
                 trip.to
             );
@@ -407,11 +485,12 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
     commands
 }
 
+/// Starting it from its disk. Whether this disk is the newest one is known only while every other is connected.
 fn start_anew(here: &End) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
-        "drbdsetup status (every peer Connected and Secondary, or do not go on)".to_string(),
-        format!("{} create {config} (like after a power cut: its memory is lost, its disk is whole)", here.toolstack),
+        "drbdsetup status   (go on only when every peer is Connected and Secondary, and every disk UpToDate)".to_string(),
+        format!("{} create {config}   (like after a power cut: what was in its memory alone is lost)", here.toolstack),
         format!("xen-migrate recover {}", here.domu),
     ]
 }

@@ -10,6 +10,7 @@ pub fn trip() -> Trip {
     Trip {
         to: "dom0-b".parse().unwrap(),
         leave_paused: false,
+        own_transport: false,
         home: None,
         from: None,
         now: Moment(0),

@@ -1,30 +1,23 @@
 //! Putting things in order once it is known where the domU is: leftovers, roles, options, records.
 
-use super::Trip;
-use super::settle::{Ending, Far, Settlement};
+use super::settle::{Ending, Far, Settlement, third_primary};
+use super::{Trip, promoted_early};
 use crate::core::drbd::{Connection, Generation, Role};
-use crate::core::facts::{CopyName, End, Promoter, ReplicaSeen};
+use crate::core::facts::{CopyName, End, ReplicaSeen};
 use crate::core::names::ResourceName;
 use crate::core::record::{Row, State};
 use crate::core::step::{Deed, Step};
-use crate::core::xen::Toolstack;
 
 /// It is there and not well: the record says so, and nothing else is touched.
-pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String) -> Settlement {
+pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String, commands: Vec<String>) -> Settlement {
     let mut tidy = Tidy::new(here, there, trip);
     tidy.note(trip.row_when_arrived(&here.domu));
-    let copy = tidy.there().and_then(|t| t.copy(CopyName::Plain));
-    let id = copy.map_or("ID".to_string(), |c| c.domain.id.to_string());
-    let commands = vec![
-        format!("on {}: {} block-list {id}; drbdsetup status", trip.to, here.toolstack),
-        format!("if its disks stay dead, on {}: {} destroy {id}, and then", trip.to, here.toolstack),
-        format!("xen-migrate recover {}", here.domu),
-    ];
     Settlement { ending: Ending::Unwell(doubt), steps: tidy.steps, pending: vec![], commands }
 }
 
-/// It executes nowhere, and a person is told how to start it. Before that the window is shut, where no copy stands in the way: two
-/// people could start it on two Dom0s. The record keeps the flight until it runs again.
+/// It executes nowhere, and a person is told how to start it. Before that the window is shut: two people could start it on two Dom0s, and
+/// a window that is half shut keeps DRBD apart, so that nobody could see which disk is the newer one. A copy that does not execute is no
+/// hindrance, unless both ends are Primary for its sake; another journey of the domU is. The record keeps the flight until it runs again.
 pub(super) fn shut_while_it_runs_nowhere(
     here: &End,
     there: Far<'_>,
@@ -34,14 +27,24 @@ pub(super) fn shut_while_it_runs_nowhere(
 ) -> Settlement {
     let mut tidy = Tidy::new(here, there, trip);
     let empty = |end: &End| end.copies.iter().all(|c| c.domain.state.dying);
-    if let Some(far) = tidy.there().filter(|far| empty(far) && empty(here)) {
-        for seen in far.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
-            tidy.steps.push(Step::there(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it there"));
+    let another = |row: &Row| !row.host.same_host(&here.host) || row.state == State::Leaving;
+    let undisturbed = |far: &&End| !far.row.as_ref().is_some_and(another) && third_primary(here, far).is_none();
+    if let Some(far) = tidy.there().filter(undisturbed) {
+        let primary = |end: &'_ End| -> Vec<ResourceName> {
+            end.replicas.iter().filter(|r| r.replica.role == Role::Primary).map(|r| r.replica.resource.clone()).collect()
+        };
+        let (there_primary, here_primary) = (primary(far), primary(here));
+        if empty(far) && far.row.is_some() {
+            let demote = |name: &ResourceName| Step::there(Deed::Demote(name.clone()), "nothing runs on it there");
+            tidy.steps.extend(there_primary.iter().map(demote));
         }
-        for seen in here.replicas.iter().filter(|r| r.replica.role == Role::Primary) {
-            tidy.steps.push(Step::here(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it here"));
+        if empty(here) {
+            let demote = |name: &ResourceName| Step::here(Deed::Demote(name.clone()), "nothing runs on it here");
+            tidy.steps.extend(here_primary.iter().map(demote));
         }
-        tidy.close(None);
+        if empty(far) || empty(here) || !there_primary.iter().any(|name| here_primary.contains(name)) {
+            tidy.close(None);
+        }
     }
     let mut all = commands;
     all.extend(tidy.commands);
@@ -220,9 +223,8 @@ impl<'a> Tidy<'a> {
 
     fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&crate::core::names::HostName>) {
         // Whose data counts is certain only where the target became Primary after the domU had stopped here.
-        let disks = || self.here.disks.iter().chain(&there.disks).filter(|d| d.resource.as_ref() == Some(name));
-        let by_script = disks().next().is_some() && disks().all(|d| d.promoter == Promoter::Script);
-        let Some(runs) = data.filter(|_| by_script && self.here.toolstack == Toolstack::Xl) else {
+        let brought = self.here.disks.iter().chain(&there.disks).any(|d| d.resource.as_ref() == Some(name));
+        let Some(runs) = data.filter(|_| brought && !promoted_early(self.here, there, name)) else {
             self.pending.push(format!(
                 "{name} is a split brain: the link was lost while both ends were Primary, and each may have something that the other lacks. \
                  Look at both before you decide whose data is given up"

@@ -5,18 +5,18 @@
 
 use super::processes::{RealProcess, die_of};
 use super::receiver;
-use super::session::{Session, or_die};
+use super::session::{Session, or_die, peek};
+use crate::adapters::{Flow, Halt};
 use crate::lab::model::Millis;
-use crate::lab::programs::Printed;
-use crate::lab::programs::{xl_protocol, xl_receive};
+use crate::lab::programs::{Printed, Relaying, xl_protocol, xl_receive, xl_stream};
 use crate::lab::{Lab, Outside, Stage};
 use rustix::process::Signal;
 use std::cell::{Cell, RefCell};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 pub(super) const GLANCE: Duration = Duration::from_millis(10);
 
 /// Nothing real is waited for longer than this.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One program at work.
 pub(super) struct Live {
@@ -39,9 +39,36 @@ pub(super) struct Live {
 struct Transport {
     child: Child,
     stdin: Option<ChildStdin>,
-    /// What it says, line by line; it hangs up when the other end is gone.
-    lines: Receiver<String>,
+    /// What it says; it hangs up when the other end is gone.
+    words: Receiver<Vec<u8>>,
     gone: bool,
+}
+
+/// Both ends of one migration, which are two processes: the stream's last bytes go over, and what is said there comes back.
+struct Ends<'a> {
+    live: &'a Live,
+    lab: &'a Lab,
+    id: usize,
+}
+
+impl Relaying for Ends<'_> {
+    fn halt(&self, halt: Halt) -> Flow {
+        if halt == Halt::Ready {
+            self.lab.with(|f| f.migrations[self.id].ready = true);
+        }
+        let mut transport = self.live.transport.borrow_mut();
+        let Some(transport) = transport.as_mut() else { return Flow::Stop };
+        let session = &self.live.session;
+        let goes_on = session.apart(|| match halt {
+            Halt::Unknown => true,
+            Halt::Complete => {
+                transport.tell(&xl_stream::tail());
+                transport.wait_for(|| peek(session.dir()).is_ok_and(|f| f.migrations[self.id].complete))
+            }
+            Halt::Ready => transport.word().is_some(),
+        });
+        if goes_on { Flow::On } else { Flow::Stop }
+    }
 }
 
 impl Live {
@@ -151,29 +178,36 @@ impl Outside for Live {
             Ok(child) => child,
             Err(why) => return Printed::fail(255, format!("sh: {why}\n")),
         };
-        let (to, lines) = channel();
-        if let Some(stdout) = child.stdout.take() {
+        let (to, words) = channel();
+        if let Some(mut stdout) = child.stdout.take() {
             thread::spawn(move || {
-                let heard = BufReader::new(stdout).lines().map_while(Result::ok);
+                let mut buffer = [0; 4096];
                 // It ends with the stream, or with the one who listens.
-                let _ = heard.map(|line| to.send(line)).take_while(Result::is_ok).count();
+                while let Ok(count @ 1..) = stdout.read(&mut buffer)
+                    && to.send(buffer[..count].to_vec()).is_ok()
+                {}
             });
         }
         let stdin = child.stdin.take();
-        let mut transport = Transport { child, stdin, lines, gone: false };
+        let mut transport = Transport { child, stdin, words, gone: false };
         let mut said = String::new();
         let joined = self.session.apart(|| {
-            said = transport.line().unwrap_or_default();
-            if said != xl_receive::BANNER.trim_end() {
+            while !said.ends_with('\n')
+                && let Some(word) = transport.word()
+            {
+                said += &String::from_utf8_lossy(&word);
+            }
+            if said != xl_receive::BANNER {
                 return false;
             }
-            transport.tell(&format!("{}{id}\n", receiver::GREETING));
-            transport.line().as_deref() == Some(receiver::JOINED)
+            transport.tell(&xl_stream::head(&format!("{}{id}", receiver::GREETING)));
+            transport.wait_for(|| peek(self.session.dir()).is_ok_and(|f| f.migrations[id].receiver.is_some()))
         });
         if joined {
             *self.transport.borrow_mut() = Some(transport);
             self.paced.set(lab.clock());
-            xl_protocol::play(lab, id, None);
+            let ends = Ends { live: self, lab, id };
+            xl_protocol::play(lab, id, None, Some(&ends));
             transport = match self.transport.borrow_mut().take() {
                 Some(transport) => transport,
                 None => return Printed::fail(255, ""),
@@ -183,8 +217,7 @@ impl Outside for Live {
         transport.stdin = None;
         let status = self.session.apart(|| transport.wait());
         let code = status.and_then(|s| s.code()).unwrap_or(255);
-        let out = if said.is_empty() { said } else { said + "\n" };
-        Printed { code, out, ..Printed::default() }
+        Printed { code, out: said, ..Printed::default() }
     }
 
     fn line(&self, line: &str) {
@@ -193,17 +226,31 @@ impl Outside for Live {
 }
 
 impl Transport {
-    fn line(&mut self) -> Option<String> {
-        let line = self.lines.recv_timeout(PATIENCE).ok();
-        self.gone |= line.is_none();
-        line
+    /// What it says next; `None`: nothing more.
+    fn word(&mut self) -> Option<Vec<u8>> {
+        let word = self.words.recv_timeout(PATIENCE).ok();
+        self.gone |= word.is_none();
+        word
     }
 
-    fn tell(&mut self, text: &str) {
+    fn tell(&mut self, bytes: &[u8]) {
         if let Some(stdin) = &mut self.stdin {
             // That nobody reads it any more shows elsewhere.
-            let _ = stdin.write_all(text.as_bytes());
+            let _ = stdin.write_all(bytes);
         }
+    }
+
+    /// Waits until something is so at the other end. False: the other end is gone, or it never came.
+    fn wait_for(&mut self, is_so: impl Fn() -> bool) -> bool {
+        let mut left = PATIENCE;
+        while !is_so() {
+            if left.is_zero() || self.has_gone() {
+                return false;
+            }
+            nap(GLANCE);
+            left = left.saturating_sub(GLANCE);
+        }
+        true
     }
 
     /// So many bytes of a guest's memory.
@@ -211,7 +258,7 @@ impl Transport {
         static PAGE: [u8; 65536] = [0; 65536];
         for _ in 0..bytes / PAGE.len() as u64 {
             if let Some(stdin) = &mut self.stdin
-                && stdin.write_all(&PAGE).is_err()
+                && stdin.write_all(&xl_stream::memory(PAGE.len() as u32)).and_then(|()| stdin.write_all(&PAGE)).is_err()
             {
                 return;
             }
@@ -220,7 +267,7 @@ impl Transport {
 
     /// Nothing more will come from there.
     fn has_gone(&mut self) -> bool {
-        self.gone |= !matches!(self.lines.recv_timeout(Duration::ZERO), Ok(_) | Err(RecvTimeoutError::Timeout));
+        self.gone |= matches!(self.words.try_recv(), Err(TryRecvError::Disconnected));
         self.gone
     }
 

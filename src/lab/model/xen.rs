@@ -111,6 +111,12 @@ pub struct Migration {
     pub patience: Option<Millis>,
     /// How the target's half ended.
     pub target_end: Option<TargetEnd>,
+    /// migrate2 stands between the two ends: what one says can be swallowed by nobody else.
+    pub relayed: bool,
+    /// The receiver has read the whole stream.
+    pub complete: bool,
+    /// The receiver may say that it is ready.
+    pub ready: bool,
 }
 
 /// How the target's half of a migration ends.
@@ -233,6 +239,9 @@ impl Migration {
             ended: None,
             patience: None,
             target_end: None,
+            relayed: false,
+            complete: false,
+            ready: false,
         }
     }
 

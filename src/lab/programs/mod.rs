@@ -15,11 +15,13 @@ mod xl_create;
 mod xl_migrate;
 pub(crate) mod xl_protocol;
 pub(crate) mod xl_receive;
+pub(crate) mod xl_stream;
 mod xm;
 mod xm_migrate;
 
 use super::Lab;
 use super::model::Pid;
+use crate::adapters::{Flow, Halt};
 
 /// What a program printed and how it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +62,12 @@ pub trait Watching {
     fn place(&self) -> (String, Pid);
 }
 
+/// The one who stands between the two ends of a migration at the receiving host.
+pub(crate) trait Relaying {
+    /// The stream waits: may it go on?
+    fn halt(&self, halt: Halt) -> Flow;
+}
+
 /// Where a program runs, and for whom.
 #[derive(Clone, Copy)]
 pub struct Ctx<'a> {
@@ -75,6 +83,8 @@ pub struct Ctx<'a> {
     pub watch: Option<&'a dyn Watching>,
     /// Who watches the other end of the ssh connection that it runs on.
     pub upstream: Option<&'a dyn Watching>,
+    /// Who stands between its standard streams and ours.
+    pub(crate) relay: Option<&'a dyn Relaying>,
     /// A lock that it keeps as long as it lives.
     pub keeps_lock: Option<&'a str>,
     /// The file that its messages go to.
@@ -86,7 +96,7 @@ pub struct Ctx<'a> {
 impl<'a> Ctx<'a> {
     /// A program that somebody calls and nobody watches.
     pub fn new(lab: &'a Lab, host: &'a str, caller: Pid, stream: Option<usize>) -> Ctx<'a> {
-        Ctx { lab, host, caller, stream, watch: None, upstream: None, keeps_lock: None, log: None, input: "" }
+        Ctx { lab, host, caller, stream, watch: None, upstream: None, relay: None, keeps_lock: None, log: None, input: "" }
     }
 }
 

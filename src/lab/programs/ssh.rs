@@ -96,6 +96,10 @@ pub(crate) fn knock(ctx: &Ctx<'_>, args: &[&str]) -> Result<Inside, Printed> {
     if argv.is_empty() {
         return Err(Printed::fail(255, "Pseudo-terminal will not be allocated because stdin is not a terminal.\n"));
     }
+    if let Some(id) = ctx.stream {
+        let ours = argv.iter().any(|word| word.rsplit('/').next() == Some("migrate2"));
+        ctx.lab.with(|f| f.migrations[id].relayed = ours);
+    }
     let boots = ctx.lab.with(|f| f.host(&there).boots);
     Ok(Inside { there, argv, around, warning, patience: asked.patience(), quiet, boots })
 }

@@ -3,13 +3,16 @@
 //! Both ends are played here, in the order in which they really act. After each stage the weather is looked at:
 //! who is still there, and whether they hear each other.
 
-use super::{Watching, xl_create};
+use super::{Relaying, Watching, xl_create};
+use crate::adapters::{Flow, Halt};
 use crate::lab::model::xen::{Migration, NotMade, TargetEnd as End, Verdict};
 use crate::lab::model::{Life, Pid, Quirk};
 use crate::lab::{Lab, Stage};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 /// Plays both ends of a migration whose receiver has joined it, and says how the receiver ends.
-pub(crate) fn play(lab: &Lab, id: usize, sender_watch: Option<&dyn Watching>) -> End {
-    let end = match Both::of(lab, id, sender_watch) {
+pub(crate) fn play(lab: &Lab, id: usize, sender_watch: Option<&dyn Watching>, relay: Option<&dyn Relaying>) -> End {
+    let end = match Both::of(lab, id, sender_watch, relay) {
         Some(both) => match both.play() {
             End::Exit(_) if both.state().target_gone => End::Killed,
             end => end,
@@ -22,7 +25,7 @@ pub(crate) fn play(lab: &Lab, id: usize, sender_watch: Option<&dyn Watching>) ->
 
 /// What the receiver does when its sender was killed and nobody plays both ends any more.
 pub(crate) fn go_on_alone(lab: &Lab, id: usize) -> End {
-    let Some(both) = Both::of(lab, id, None) else { return End::Exit(1) };
+    let Some(both) = Both::of(lab, id, None, None) else { return End::Exit(1) };
     both.change(|m| m.sender_gone = true);
     let end = match both.state().stage {
         Stage::Ready | Stage::Renamed => both.before_go(Break::SenderKilled),
@@ -39,6 +42,9 @@ pub(crate) fn go_on_alone(lab: &Lab, id: usize) -> End {
     });
     end
 }
+
+/// What the sender's xl was reading when the target was not ready yet.
+const READING_READY: &str = "reading ready message from migration receiver stream";
 
 /// What stands in the way of going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +73,13 @@ struct Both<'a> {
     /// The process at the sender that watches.
     watcher: Pid,
     sender_watch: Option<&'a dyn Watching>,
+    relay: Option<&'a dyn Relaying>,
 }
 
 impl<'a> Both<'a> {
-    fn of(lab: &'a Lab, id: usize, sender_watch: Option<&'a dyn Watching>) -> Option<Both<'a>> {
+    fn of(lab: &'a Lab, id: usize, sender_watch: Option<&'a dyn Watching>, relay: Option<&'a dyn Relaying>) -> Option<Both<'a>> {
         let m = lab.with(|f| f.migrations[id].clone());
-        Some(Both { lab, id, from: m.from, to: m.to?, guest: m.guest, watcher: m.watcher, sender_watch })
+        Some(Both { lab, id, from: m.from, to: m.to?, guest: m.guest, watcher: m.watcher, sender_watch, relay })
     }
 
     fn state(&self) -> Migration {
@@ -180,6 +187,25 @@ impl<'a> Both<'a> {
         what
     }
 
+    /// The stream waits at the receiving host, where migrate2 may do something, end it, or die over it. Then xl there reads an end of
+    /// file where something was to come, and destroys its copy; its report reaches nobody.
+    fn halt(&self, halt: Halt) -> Result<(), End> {
+        let Some(relay) = self.relay else { return Ok(()) };
+        let answer = catch_unwind(AssertUnwindSafe(|| relay.halt(halt)));
+        if self.state().target_off {
+            return Err(self.before_ready(self.wait_in_vain(Break::TargetOff), READING_READY));
+        }
+        if matches!(answer, Ok(Flow::On)) {
+            return self.weather().map_err(|b| self.before_ready(b, READING_READY));
+        }
+        self.lab.with(|f| f.log(format!("{}: {} is not let in", self.to, self.guest)));
+        let end = self.before_ready(Break::Ended, READING_READY);
+        match answer {
+            Ok(_) => Err(end),
+            Err(died) => resume_unwind(died),
+        }
+    }
+
     /// Plays the whole protocol.
     fn play(&self) -> End {
         match self.transfer() {
@@ -195,7 +221,7 @@ impl<'a> Both<'a> {
 
     /// From the banner to the last disk at the target.
     fn transfer(&self) -> Result<(), End> {
-        let early = |b| self.before_ready(b, "reading ready message from migration receiver stream");
+        let early = |b| self.before_ready(b, READING_READY);
         self.target_says("migration target: Ready to receive domain.");
         self.sender_says("Saving to migration stream new xl format (info 0x3/0x0/1086)");
         self.stage(Stage::Banner).map_err(early)?;
@@ -247,6 +273,7 @@ impl<'a> Both<'a> {
         self.target_says("xc: info: XenStore: mfn 0xfeffc, dom 0, evt 1");
         self.target_says("xc: info: Console: mfn 0xfefff, dom 0, evt 2");
         self.stage(Stage::Received).map_err(early)?;
+        self.halt(Halt::Complete)?;
         self.lab.pass(500);
         if let Err(failed) = self.lab.with(|f| f.attach_disks(&self.to, copy)) {
             let text = xl_create::not_attached(&failed, copy, 2000 + copy * 7);
@@ -254,7 +281,7 @@ impl<'a> Both<'a> {
             return Err(self.creation_failed(Some(copy), "libxl: error: libxl_utils.c:505:libxl_read_exactly: file/stream truncated reading ready message from migration receiver stream\n"));
         }
         self.target_says("migration target: Transfer complete, requesting permission to start domain.");
-        Ok(())
+        self.halt(Halt::Ready)
     }
 
     /// The memory goes over while the guest runs on, about 100 MiB a second.
@@ -314,7 +341,7 @@ impl<'a> Both<'a> {
             return Err(end);
         }
         self.lab.with(|f| f.log(format!("{}: {} suspended", self.from, self.guest)));
-        self.stage(Stage::Suspended).map_err(|b| self.before_ready(b, "reading ready message from migration receiver stream"))
+        self.stage(Stage::Suspended).map_err(|b| self.before_ready(b, READING_READY))
     }
 
     /// The target cannot build its copy: it destroys it and says so.
@@ -396,8 +423,13 @@ impl<'a> Both<'a> {
                 self.destroy(self.state().incoming);
                 End::Exit(1)
             }
-            // sshd is gone: the report cannot be written, and the target exits without destroying.
-            Break::Ended => End::Exit(1),
+            // With sshd gone the report cannot be written, and the target exits without destroying. migrate2 reads it to its end.
+            Break::Ended => {
+                if self.state().relayed {
+                    self.destroy(self.state().incoming);
+                }
+                End::Exit(1)
+            }
         }
     }
 

@@ -10,6 +10,9 @@ use std::panic::resume_unwind;
 /// What it says first on standard output (`xl_migrate.c`, `migrate_receiver_banner`).
 pub(crate) const BANNER: &str = "xl migration receiver ready, send binary domain data.\n";
 
+/// What it says when it has everything (`migrate_receiver_ready`), with the zero byte.
+pub(crate) const READY: &[u8] = b"domain received, ready to unpause\0";
+
 /// It takes these arguments, with or without the words before them.
 pub(crate) fn understands(args: &[&str]) -> bool {
     let own = args.iter().position(|a| *a == "migrate-receive").map_or(args, |at| &args[at + 1..]);
@@ -33,7 +36,7 @@ pub fn receive(ctx: &Ctx<'_>, args: &[&str]) -> Printed {
     }
     let Some(id) = ctx.stream else { return without_a_sender() };
     join(ctx.lab, id, ctx.host, ctx.caller);
-    let end = play(ctx.lab, id, ctx.upstream);
+    let end = play(ctx.lab, id, ctx.upstream, ctx.relay);
     // A receiver whose host has lost its power is gone like everything else there.
     ctx.lab.survive(ctx.host, ctx.caller);
     match end {

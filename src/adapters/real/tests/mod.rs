@@ -2,6 +2,7 @@
 
 mod files;
 mod lock;
+mod relay;
 mod run;
 mod watch;
 

@@ -150,7 +150,7 @@ fn a_lost_handshake_is_undefined() {
     let text = recording!("xl-4.20-migrate-handshake-lost.stderr.txt");
     let words = read_log(text);
     assert!(words.undefined && words.go_given && words.may_run_there() && !words.successful && !words.resumed_ok);
-    assert!(why(text).unwrap().contains("look at both hosts"));
+    assert!(why(text).unwrap().contains("after the target had been told to start"));
     assert_eq!(text.lines().filter_map(milestone).next_back(), Some(Milestone::Undefined));
 }
 
@@ -244,4 +244,13 @@ fn nothing_panics_on_a_log_cut_at_any_byte_or_shaken() {
             }
         }
     }
+}
+
+#[test]
+fn what_our_other_end_says_comes_first() {
+    let said = "migration target: Transfer complete, requesting permission to start domain.\n\
+                xen-migrate migrate2: refused: web is not let in: r0 did not become Primary here\n\
+                libxl: error: libxl_utils.c:505:libxl_read_exactly: file/stream truncated reading ready message from migration receiver stream\n\
+                Migration failed, resuming at sender.\n";
+    assert_eq!(why(said).as_deref(), Some("the other end refused: web is not let in: r0 did not become Primary here"));
 }
