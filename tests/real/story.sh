@@ -427,26 +427,3 @@ figures_of() { # file
 			print line
 		}' "$1"
 }
-
-# What the program says is compared with the pretend fleet by `cargo test`, from the recording in told/. Here is seen that the recording is
-# still what it says on the real thing. What differs from run to run is left out on both sides.
-as_told() { # story
-	local told said
-	for told in "$logs/$1".told "$logs/$1".*.told; do
-		said=$here/told/$(basename "$told" .told)/said
-		if [ ! -s "$told" ] || [ ! -d "$(dirname "$said")" ]; then continue; fi
-		if [ "${REAL_BLESS:-}" = 1 ]; then
-			cp "$told" "$said"
-			say "written: $said"
-			continue
-		fi
-		diff <(steady "$said") <(steady "$told") ||
-			fail "what the program says is not what $said has (lines with > are new; REAL_BLESS=1 writes it)"
-		say "it says what $said has"
-	done
-}
-
-steady() { # file
-	sed -E -e '/^ +([^ ]+: )?web: [0-9]+ % of /d' -e '/^  +waiting: /d' -e 's/[0-9]{4}-[0-9-]+T[0-9:]+Z/TIME/g' \
-		-e 's/(ssh-ed25519) [^ ]+/\1 KEY/' -e 's/[0-9.]+ MiB/N MiB/g' -e 's/(\(id|pid|domain|Dom) [0-9]+/\1 N/g' -e 's/  +/ /g' "$1"
-}
