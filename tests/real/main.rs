@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Times, ids, sizes, domains and the progress of the copying differ from run to run and are left out on both sides. A file `differs` names, with
-//! reasons behind `#`, the lines that only the real thing says (`+ `) or only the pretend one (`- `). One that no longer occurs has to go.
+//! reasons behind `#`, the lines that only the real thing says (`+ `) or only the pretend one (`- `); `…` at the end stands for the rest. One that no longer
+//! occurs has to go.
 
 #[path = "../lab/script.rs"]
 mod script;
@@ -62,7 +63,7 @@ fn compare(folder: &Path, said: Option<&str>) -> Result<(), String> {
     let read = |file: &str| fs::read_to_string(folder.join(file)).map_err(|why| format!("{file}: {why}"));
     let played = script::play(&read("start")?, &read("script")?)?;
     if !played.broken.is_empty() {
-        return Err(format!("{}\n{}", played.broken.join("\n"), played.journal));
+        return Err(format!("{}\n{}\n{}", played.broken.join("\n"), played.journal, played.story));
     }
     let Some(said) = said else { return Ok(()) };
     let (real, pretend) = (blocks(said), blocks(&played.journal));
@@ -74,10 +75,8 @@ fn compare(folder: &Path, said: Option<&str>) -> Result<(), String> {
     let mut known = known(&fs::read_to_string(folder.join("differs")).unwrap_or_default());
     let mut wrong = String::new();
     for (real, pretend) in real.iter().zip(&pretend) {
-        let differs: Vec<String> = difference(&real.lines, &pretend.lines)
-            .into_iter()
-            .filter(|line| !known.get_mut(line).map(|n| *n += 1).is_some())
-            .collect();
+        let differs: Vec<String> =
+            difference(&real.lines, &pretend.lines).into_iter().filter(|line| !is_known(&mut known, line)).collect();
         if !differs.is_empty() {
             wrong += &format!("{}   (+ the real thing, - the pretend one)\n", real.command);
             differs.iter().for_each(|line| wrong += &format!("  {line}\n"));
@@ -174,6 +173,13 @@ fn difference(real: &[String], pretend: &[String]) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether `differs` has this line, or one that ends in `…` and begins like it.
+fn is_known(known: &mut BTreeMap<String, usize>, line: &str) -> bool {
+    let begins_like = |known: &str| known.strip_suffix('…').is_some_and(|begin| line.starts_with(begin.trim_end()));
+    let found = known.iter_mut().filter(|(known, _)| *known == line || begins_like(known));
+    found.map(|(_, times)| *times += 1).count() > 0
 }
 
 /// The lines of a file `differs`, and how often each was met.
