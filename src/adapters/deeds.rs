@@ -5,7 +5,7 @@
 use super::World;
 use super::drbd::{self, DeedError, Why};
 use super::here;
-use super::look::{DrbdGround, LookError, drbd_ground, ground, receive_lock_name};
+use super::look::{DrbdGround, LookError, drbd_ground, receive_lock_name};
 use super::store::{self, StoreError};
 use super::xen::{self, Gone, XenError};
 use crate::core::drbd::{Connection, Fencing, Options, Role};
@@ -126,13 +126,13 @@ fn expect(world: &dyn World, cause: &Cause, open: &[ResourceName], home: &Option
 
 /// It runs here now: a guest, or back at home.
 fn arrived(world: &dyn World, cause: &Cause) -> Result<(), Failure> {
-    let ground = ground(world, cause.toolstack)?;
+    let us = &here::host(world).map_err(LookError::from)?;
+    let drbd = drbd_ground(world, us);
     let now = Moment::from(world.now());
-    let listed = ground.table.table.entry(&cause.domu).is_some();
-    let us = &ground.host;
+    let listed = store::table(world)?.table.entry(&cause.domu).is_some();
     Ok(store::update(world, |record| {
         let Some(mut row) = record.row(&cause.domu).filter(|r| r.state.in_flight()).cloned() else { return };
-        row.open.retain(|resource| still_changed(world, &ground.drbd, resource));
+        row.open.retain(|resource| still_changed(world, &drbd, resource));
         // The sender says where its home is; only where nobody said so does the table here count.
         let home_is_here = row.state == State::Returning || row.home.as_ref().map_or(listed, |home| home.same_host(us));
         let state = if home_is_here { State::Here } else { State::Visiting };

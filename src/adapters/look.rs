@@ -61,13 +61,23 @@ pub fn ground(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, Lo
     let fqdn = here::fqdn(world, &host);
     let table = store::table(world)?;
     let record = store::record(world)?;
-    let toolstack = xen::find(world, wanted)?;
-    let info = xen::info(world, toolstack)?;
+    let (toolstack, info) = xen::find_with_info(world, wanted)?;
     let domains = xen::domains(world, toolstack, true)?;
 
     let drbd = drbd_ground(world, &host);
     let interfaces = world.list(Path::new("/sys/class/net")).unwrap_or_default();
     Ok(Ground { host, fqdn, toolstack, info, domains, drbd, interfaces, table, record })
+}
+
+impl Ground {
+    /// The same, with the record and DRBD looked at anew: what a deed on those alone may have changed. The domains are as they were.
+    ///
+    /// Within one request this saves most of the processes of a look. Whatever lets a copy run, ends one, or makes DRBD Primary needs
+    /// a whole new one ([`ground`]).
+    pub fn again(&self, world: &dyn World) -> Result<Ground, LookError> {
+        let record = store::record(world)?;
+        Ok(Ground { record, drbd: drbd_ground(world, &self.host), ..self.clone() })
+    }
 }
 
 /// Every DRBD resource of this Dom0.

@@ -80,10 +80,43 @@ pub fn words(world: &dyn World, us: &HostName, peer: &HostName) -> Vec<String> {
         words.push(option.to_string());
     }
     words.push("-o".to_string());
+    // A list of files with blanks between them, each in double quotes where it has one itself (ssh_config(5)).
+    let known = if known.contains(char::is_whitespace) { format!("\"{known}\"") } else { known };
     words.push(format!("UserKnownHostsFile={known}"));
     words.push("--".to_string());
     words.push(peer.to_string());
     words
+}
+
+/// How the operator's own config ([`CONFIG`]) says that a peer is reached, by `ssh -G`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Route {
+    /// `HostName`: the name or address that is connected to.
+    pub host: Option<String>,
+    /// `BindAddress`: the address that we come from.
+    pub bind: Option<String>,
+    /// Through another host or a program: the peer sees that one's address.
+    pub relayed: bool,
+}
+
+/// What the operator's config says; `None` without one, or where ssh cannot tell (before OpenSSH 6.8 it has no `-G`).
+pub fn route(world: &dyn World, peer: &HostName) -> Option<Route> {
+    if !has_config(world) {
+        return None;
+    }
+    let output = world.run(&Call::new("ssh", ["-F", &world.told(CONFIG), "-G", "--", peer.as_str()])).ok()?;
+    output.ok().then(|| Route::of(&output.stdout))
+}
+
+impl Route {
+    fn of(shown: &str) -> Route {
+        let value = |name: &str| {
+            let line = shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.map(str::trim).filter(|value| !value.is_empty() && *value != "none").map(str::to_string)
+        };
+        let relayed = value("proxyjump").is_some() || value("proxycommand").is_some();
+        Route { host: value("hostname"), bind: value("bindaddress"), relayed }
+    }
 }
 
 /// A request to a peer.
@@ -169,6 +202,15 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ssh_shows_of_the_operators_config() {
+        let shown = "host dom0-beta\nuser root\nhostname 192.0.2.7\nport 2222\nbindaddress 192.0.2.1\nproxycommand none\n";
+        let route = Route { host: Some("192.0.2.7".into()), bind: Some("192.0.2.1".into()), relayed: false };
+        assert_eq!(Route::of(shown), route);
+        assert!(Route::of("hostname b\nproxyjump gate\n").relayed);
+        assert_eq!(Route::of(""), Route::default());
+    }
 
     #[test]
     fn complaints_as_recorded() {

@@ -207,7 +207,9 @@ impl Theatre {
             }
         }
         for found in &fleet.findings {
-            text += &format!("  FOUND {:?}: {}\n", found.kind, found.text);
+            // How far the guest had counted is a matter of time, too.
+            let words = found.text.split(' ').map(|w| if w.bytes().all(|b| b.is_ascii_digit() || b == b';') { "N" } else { w });
+            text += &format!("  FOUND {:?}: {}\n", found.kind, words.collect::<Vec<_>>().join(" "));
         }
         if self.lab.planned() > 0 {
             text += &format!("  {} planned deeds never had their moment\n", self.lab.planned());

@@ -155,8 +155,43 @@ fn installed_over_roots_own_ssh() {
     assert_eq!(keys(), format!("{before}\n{line}\n"), "it was added twice");
 
     fs::write(beta.at("/root/.ssh/authorized_keys"), keys().replace(PROGRAM, &format!("\"{} ", beta.called()))).unwrap();
-    let ran = alpha.xen_migrate(&["ping", "dom0-beta"]).code(0);
+    // The same key with other options: a second line would never count.
+    let there = keys();
+    let ran = alpha.xen_migrate(&["setup", "dom0-beta", "--install"]).code(0);
+    let ran = ran.complains(&["with other options", &line, &beta.called()]);
     assert!(ran.out.ends_with("Success.\n"), "{ran:?}");
+    assert_eq!(keys(), there, "a second line for the same key");
+    // A comment is none.
+    fs::write(beta.at("/root/.ssh/authorized_keys"), format!("{}# {}\n", before_of(&there, &alpha.public()), alpha.public()))
+        .unwrap();
+    let ran = alpha.xen_migrate(&["setup", "dom0-beta", "--install"]);
+    assert!(ran.out.contains("The line was added"), "{ran:?}");
+}
+
+/// The lines of a file that do not have these words in them.
+fn before_of(text: &str, words: &str) -> String {
+    text.lines().filter(|line| !line.contains(words)).map(|line| format!("{line}\n")).collect()
+}
+
+/// The operator's own ssh config says where a peer is, and from which address we come.
+#[test]
+fn the_address_in_the_line_is_that_of_the_operators_way_there() {
+    if !playable("setup with an ssh config") {
+        return;
+    }
+    let fleet = Fleet::pair();
+    let alpha = fleet.alpha();
+    let own = alpha.read("/root/.ssh/xen-migrate.config");
+    let shown = |config: &str, peer: &str| {
+        alpha.write("/root/.ssh/xen-migrate.config", config);
+        alpha.xen_migrate(&["setup", peer])
+    };
+    let ran = shown(&format!("{own}Host dom0-other\n  HostName 127.0.0.1\n"), "dom0-other").code(4);
+    assert!(ran.out.contains("from=\"127.0.0.1\",restrict"), "{ran:?}");
+    let ran = shown(&format!("{own}Host *\n  BindAddress 127.0.0.9\n"), "dom0-beta").code(4);
+    assert!(ran.out.contains("from=\"127.0.0.9\",restrict"), "{ran:?}");
+    let ran = shown(&format!("{own}Host *\n  ProxyJump gate\n"), "dom0-beta").code(1);
+    ran.complains(&["through another host", "--from ADDRESS"]);
 }
 
 #[test]

@@ -27,13 +27,18 @@ use parse::list::Listing;
 /// Where `xm` is not there or finds no xend, it is `xl`'s turn. An xend that runs but does not answer in time is an error: its
 /// domains may be there, and neither program could be trusted with them.
 pub fn find(world: &dyn World, wanted: Option<Toolstack>) -> Result<Toolstack, XenError> {
+    find_with_info(world, wanted).map(|(ts, _)| ts)
+}
+
+/// [`find`], with what the toolstack answered: [`info`] need not be asked again.
+pub fn find_with_info(world: &dyn World, wanted: Option<Toolstack>) -> Result<(Toolstack, Info), XenError> {
     if let Some(ts) = wanted {
-        return info(world, ts).map(|_| ts);
+        return info(world, ts).map(|info| (ts, info));
     }
     let mut said = Vec::new();
     for ts in [Toolstack::Xm, Toolstack::Xl] {
         match info(world, ts) {
-            Ok(_) => return Ok(ts),
+            Ok(info) => return Ok((ts, info)),
             Err(error @ XenError::TimedOut { .. }) => return Err(error),
             Err(error) => said.push(error.to_string()),
         }

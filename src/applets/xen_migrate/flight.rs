@@ -78,6 +78,7 @@ struct Story<'a> {
     /// Why it was stopped.
     stopped: Option<String>,
     host: HostName,
+    toolstack: Toolstack,
     generation: Option<Generation>,
     resources: Vec<ResourceName>,
 }
@@ -96,6 +97,7 @@ impl<'a> Story<'a> {
             ticks: 0,
             stopped: None,
             host: here.host.clone(),
+            toolstack: here.toolstack,
             generation: here.generation,
             resources: here.resources().cloned().collect(),
         }
@@ -124,7 +126,12 @@ impl<'a> Story<'a> {
                 _ => None,
             };
             if let Some(why) = &self.stopped {
-                self.setting.world.say(To::Err, &format!("  stopping, {} stays here: {why}", self.domu));
+                // xend does the sending, and goes on when `xm migrate` is gone.
+                let what = match self.toolstack {
+                    Toolstack::Xl => format!("stopping, {} stays here", self.domu),
+                    Toolstack::Xm => format!("xend cannot be stopped and may send {} all the same", self.domu),
+                };
+                self.setting.world.say(To::Err, &format!("  {what}: {why}"));
             }
         }
         if self.stopped.is_some() { Flow::Stop } else { Flow::On }

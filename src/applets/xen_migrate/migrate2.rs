@@ -135,15 +135,31 @@ fn act(setting: Setting<'_>, peer: &HostName, domu: &DomuName, deeds: &[Deed]) -
         .iter()
         .flat_map(|deed| match deed {
             Deed::Expect { open, .. } => open.clone(),
-            Deed::Open(r) | Deed::Close(r) | Deed::Promote(r) | Deed::Demote(r) => vec![r.clone()],
+            Deed::Open(r) | Deed::Close(r) | Deed::Connect(r) | Deed::Promote(r) | Deed::Demote(r) => vec![r.clone()],
             _ => vec![],
         })
         .collect();
     let cause = Cause { domu: domu.clone(), peer: peer.clone(), toolstack: setting.toolstack };
     let mut done = Vec::new();
+    let mut ground: Option<look::Ground> = None;
     for deed in deeds {
-        // What one deed changed, the next is judged by.
-        let end = look_at(setting, domu, &known)?;
+        // What one deed changed, the next is judged by. Deeds on the record and on DRBD's options change no domain, and one that goes
+        // wrong by a domain made meanwhile has its own look: only those that touch a copy or a role need a whole new one.
+        let light = matches!(deed, Deed::Expect { .. } | Deed::Open(_) | Deed::Close(_) | Deed::Connect(_) | Deed::Arrived);
+        let now = match ground.take().filter(|_| light) {
+            Some(before) => before.again(world),
+            None => look::ground(world, setting.toolstack),
+        };
+        let end = match now.and_then(|now| now.end(world, domu, &known, false).map(|end| (now, end))) {
+            Ok((now, end)) => {
+                // After a deed that changes the domains, none of them is as it was.
+                ground = light.then_some(now);
+                end
+            }
+            Err(error) if done.is_empty() => return Err(error.to_string()),
+            // A refusal would say that nothing was touched.
+            Err(error) => return Ok(Answer::Done { done, failed: Some(format!("{deed}: {error}")) }),
+        };
         let failed = match permit(deed, &end, peer) {
             Ok(()) => deeds::act(world, &cause, deed).err().map(|e| e.to_string()),
             Err(why) if done.is_empty() => return Err(why),

@@ -17,6 +17,9 @@ const PROGRAM: &str = "/usr/local/bin/xen-migrate";
 /// How the script of [`install`] says that there was nothing to do. Neither a shell nor ssh uses this exit code.
 const ALREADY_THERE: i32 = 42;
 
+/// The same key is there with other options; the script has shown that line.
+const OTHER_OPTIONS: i32 = 43;
+
 /// The verb.
 pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
     let world = setting.world;
@@ -32,7 +35,7 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
     let line = format!("from=\"{from}\",restrict,command=\"{PROGRAM} migrate2 --peer {us}\" {public}");
 
     if args.install {
-        install(setting, &args.host, &line)?;
+        install(setting, &args.host, &line, &public)?;
     } else if let Err(error) = Peer::new(world, &us, &args.host).ping() {
         // The advice of an ordinary failure is this very command.
         let said = match &error {
@@ -128,7 +131,7 @@ fn key(setting: Setting<'_>, us: &HostName, kind: &str) -> Result<String, Stop> 
     Ok(text)
 }
 
-/// The address that the peer sees us come from: the source address of the route to it.
+/// The address that the peer sees us come from: the source address of the route to it, as the operator's ssh config has it.
 fn our_address(setting: Setting<'_>, peer: &HostName) -> Result<String, Stop> {
     let world = setting.world;
     let unknown = |why: String| {
@@ -137,10 +140,23 @@ fn our_address(setting: Setting<'_>, peer: &HostName) -> Result<String, Stop> {
             format!("from which address {peer} sees us cannot be told: {why}\n  try: xen-migrate setup {peer} --from ADDRESS"),
         )
     };
-    let found = world.run(&Call::new("getent", ["ahosts", peer.as_str()])).map_err(|e| unknown(e.to_string()))?;
-    let address =
-        found.stdout.split_whitespace().next().filter(|_| found.ok()).ok_or_else(|| unknown(format!("{peer} has no address")))?;
-    let Ok(address) = address.parse::<std::net::IpAddr>() else { return Err(unknown(format!("getent says {address:?}"))) };
+    let way = ssh::route(world, peer).unwrap_or_default();
+    if way.relayed {
+        return Err(unknown(format!("{} has us go through another host", ssh::CONFIG)));
+    }
+    if let Some(address) = way.bind.and_then(|bind| bind.parse::<std::net::IpAddr>().ok()) {
+        return Ok(address.to_string());
+    }
+    let name = way.host.unwrap_or_else(|| peer.to_string());
+    let address = match name.parse::<std::net::IpAddr>() {
+        Ok(address) => address,
+        Err(_) => {
+            let found = world.run(&Call::new("getent", ["ahosts", name.as_str()])).map_err(|e| unknown(e.to_string()))?;
+            let first = found.stdout.split_whitespace().next().filter(|_| found.ok());
+            let first = first.ok_or_else(|| unknown(format!("{name} has no address")))?;
+            first.parse().map_err(|_| unknown(format!("getent says {first:?}")))?
+        }
+    };
     let route = world.run(&Call::new("ip", ["-o", "route", "get", &address.to_string()])).map_err(|e| unknown(e.to_string()))?;
     let mut words = route.stdout.split_whitespace().skip_while(|w| *w != "src");
     match words.nth(1).and_then(|w| w.parse::<std::net::IpAddr>().ok()) {
@@ -154,17 +170,21 @@ fn our_address(setting: Setting<'_>, peer: &HostName) -> Result<String, Stop> {
 ///
 /// ssh gets our own streams and stays in our process group: it asks the person for a password, a passphrase or about a host key at the
 /// terminal, and a program in a group of its own is stopped when it does (termios(3), SIGTTOU). So its exit code is the answer.
-fn install(setting: Setting<'_>, peer: &HostName, line: &str) -> Result<(), Stop> {
+fn install(setting: Setting<'_>, peer: &HostName, line: &str, public: &str) -> Result<(), Stop> {
     let world = setting.world;
     if line.contains('\'') {
         let text =
             format!("the key's comment has a quote in it\n  try: xen-migrate setup {peer}   and put the line there by hand");
         return Err(Stop::new(Exit::Failed, text));
     }
+    // sshd takes the first line of a key, so a second one would never count.
+    let key: Vec<&str> = public.split(' ').take(2).collect();
+    let key = key.join(" ");
     // Root's home as the peer has it. The line is one word in single quotes.
     let script = format!(
         "umask 077; line='{line}'; mkdir -p \"$HOME/.ssh\" && cd \"$HOME/.ssh\" && touch authorized_keys || exit 1; \
          if grep -qxF -e \"$line\" authorized_keys; then exit {ALREADY_THERE}; fi; \
+         if grep -v '^[[:space:]]*#' authorized_keys | grep -F -e '{key}' >&2; then exit {OTHER_OPTIONS}; fi; \
          {{ [ ! -s authorized_keys ] || [ -z \"$(tail -c1 authorized_keys)\" ] || echo; printf '%s\\n' \"$line\"; }} >> authorized_keys"
     );
     // -n: what stands on our standard input belongs to whoever called us.
@@ -177,6 +197,13 @@ fn install(setting: Setting<'_>, peer: &HostName, line: &str) -> Result<(), Stop
         Some(ALREADY_THERE) => {
             world.say(To::Out, &format!("The line is in /root/.ssh/authorized_keys on {peer} already."));
         }
+        Some(OTHER_OPTIONS) => world.say(
+            To::Err,
+            &format!(
+                "note: this key is in /root/.ssh/authorized_keys on {peer} already, with other options (the line above); nothing was added.\n  \
+                 expected instead: {line}\n  change it there by hand, if the ping does not work"
+            ),
+        ),
         code => {
             let (exit, what) = match code {
                 Some(255) | None => (Exit::Unreachable, format!("root's own ssh to {peer} did not work")),

@@ -4,7 +4,7 @@ use super::settle::{Ending, Far, Settlement, third_primary};
 use super::{Trip, promoted_early};
 use crate::core::drbd::{Connection, Generation, Role};
 use crate::core::facts::{CopyName, End, ReplicaSeen};
-use crate::core::names::ResourceName;
+use crate::core::names::{HostName, ResourceName};
 use crate::core::record::{Row, State};
 use crate::core::step::{Deed, Step};
 
@@ -89,7 +89,10 @@ pub(super) fn tidy_after_staying(here: &End, there: Far<'_>, trip: &Trip, note: 
         }
     }
     tidy.close(Some(&here.host));
-    tidy.tell_there(Step::there(Deed::Release, "nothing comes any more"));
+    // While DRBD is apart the journey is not over there either: who is not expected may not connect it.
+    if tidy.is_over() {
+        tidy.tell_there(Step::there(Deed::Release, "nothing comes any more"));
+    }
     tidy.finish(truth, Ending::Stayed(note))
 }
 
@@ -138,7 +141,7 @@ impl<'a> Tidy<'a> {
     /// The options of the operator's file again: on both ends, or on neither. A window that is shut on one end only keeps DRBD from
     /// reconnecting (`incompatible allow-two-primaries settings`, claim-experiments.md 10), and what stands alone for that reason
     /// is connected again. `data` is the host whose copy of the domU runs.
-    fn close(&mut self, data: Option<&crate::core::names::HostName>) {
+    fn close(&mut self, data: Option<&HostName>) {
         match self.far {
             Far::Seen(there) => {
                 let mut names = changed(self.here);
@@ -191,7 +194,7 @@ impl<'a> Tidy<'a> {
     }
 
     /// A resource of this flight that stands alone: connected once. What stands alone after that has two histories.
-    fn connect(&mut self, there: &'a End, data: Option<&crate::core::names::HostName>) {
+    fn connect(&mut self, there: &'a End, data: Option<&HostName>) {
         let opened = |end: &End, name: &ResourceName| end.row.as_ref().is_some_and(|row| row.open.contains(name));
         for seen in &self.here.replicas {
             let name = &seen.replica.resource;
@@ -221,10 +224,13 @@ impl<'a> Tidy<'a> {
         [Some(self.here), self.there()].into_iter().flatten().filter_map(|end| end.replica(name)).any(alone)
     }
 
-    fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&crate::core::names::HostName>) {
-        // Whose data counts is certain only where the target became Primary after the domU had stopped here.
+    fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&HostName>) {
+        // Whose data counts is certain where the domU never left, or where the target became Primary after it had stopped here.
         let brought = self.here.disks.iter().chain(&there.disks).any(|d| d.resource.as_ref() == Some(name));
-        let Some(runs) = data.filter(|_| brought && !promoted_early(self.here, there, name)) else {
+        let visited = there.row.as_ref().is_some_and(|row| row.state == State::Visiting);
+        let stayed = |host: &HostName| *host == self.here.host && !visited;
+        let late = brought && !promoted_early(self.here, there, name);
+        let Some(runs) = data.filter(|host| late || stayed(host)) else {
             self.pending.push(format!(
                 "{name} is a split brain: the link was lost while both ends were Primary, and each may have something that the other lacks. \
                  Look at both before you decide whose data is given up"
@@ -237,8 +243,11 @@ impl<'a> Tidy<'a> {
         };
         let other = if *runs == self.here.host { &there.host } else { &self.here.host };
         self.pending.push(format!(
-            "{name} is a split brain: the link was lost while both ends were Primary. {runs} runs the domU and has what it wrote; the \
-             domU never ran on {other} after that"
+            "{name} is a split brain: the link was lost while both ends were Primary. {runs} runs the domU and has what it wrote; {}",
+            match late {
+                true => format!("the domU never ran on {other} after that"),
+                false => format!("as far as the records say, the domU never ran on {other}"),
+            }
         ));
         self.commands.extend([
             format!("on {other}: drbdadm secondary {name}; drbdadm connect --discard-my-data {name}   (what {other} alone has is lost)"),
@@ -253,14 +262,19 @@ impl<'a> Tidy<'a> {
         }
     }
 
+    /// Nothing is left that the records must wait for. A split brain is DRBD's affair and a person's: `status` shows it.
+    fn is_over(&self) -> bool {
+        self.pending.is_empty() || !self.commands.is_empty()
+    }
+
     /// The last word in the record, once nothing is open any more. What is pending stays there as [`Tidy::note`] has put it.
     fn finish(mut self, truth: Option<Row>, ending: Ending) -> Settlement {
-        // A split brain is DRBD's affair and a person's: `status` shows it, the record need not.
-        if self.pending.is_empty() || !self.commands.is_empty() {
+        if self.is_over() {
+            let why = if self.pending.is_empty() { "all is in order" } else { "the journey is over; the rest is for a person" };
             match (truth, &self.here.row) {
                 (Some(row), Some(now)) if same(now, &row) => {}
-                (Some(row), _) => self.steps.push(Step::here(Deed::Note(row), "all is in order")),
-                (None, Some(_)) => self.steps.push(Step::here(Deed::Forget, "all is in order")),
+                (Some(row), _) => self.steps.push(Step::here(Deed::Note(row), why)),
+                (None, Some(_)) => self.steps.push(Step::here(Deed::Forget, why)),
                 (None, None) => {}
             }
         }
