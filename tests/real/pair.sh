@@ -34,20 +34,24 @@ make_key() { # a|b
 	dom0 "$(other "$1")" 'cat >>/root/.ssh/authorized_keys' <<<"$line"
 }
 
-# r0 Connected, Secondary/Secondary and UpToDate on both. Its meta data is made at first.
+# Every resource Connected, Secondary/Secondary and UpToDate on both. Its meta data is made at first.
 drbd_up() {
-	local host pids=()
+	local host r pids=()
 	for host in a b; do
-		dom0 "$host" 'drbdadm role r0 2>/dev/null | grep -qv Unconfigured && exit 0
-			drbdadm dstate r0 >/dev/null 2>&1 || drbdadm create-md --force r0 >/dev/null 2>&1
-			drbdadm up r0' </dev/null &
+		dom0 "$host" 'for r in r0 r1; do
+			if drbdadm role $r 2>/dev/null | grep -qv Unconfigured; then continue; fi
+			drbdadm dstate $r >/dev/null 2>&1 || drbdadm create-md --force $r >/dev/null 2>&1
+			drbdadm up $r
+		done' </dev/null &
 		pids+=($!)
 	done
 	wait "${pids[@]}"
-	until_on a 'drbdadm cstate r0 | grep -qE "^(Connected|Sync)"' || return 1
-	# Never written on either: they are declared equal instead of being copied.
-	on a 'if [ "$(drbdadm dstate r0)" = Inconsistent/Inconsistent ]; then drbdadm new-current-uuid --clear-bitmap r0; fi'
-	until_on a '[ "$(drbdadm cstate r0) $(drbdadm dstate r0)" = "Connected UpToDate/UpToDate" ]' || return 1
+	for r in r0 r1; do
+		until_on a "drbdadm cstate $r | grep -qE '^(Connected|Sync)'" || return 1
+		# Never written on either: they are declared equal instead of being copied.
+		on a "if [ \"\$(drbdadm dstate $r)\" = Inconsistent/Inconsistent ]; then drbdadm new-current-uuid --clear-bitmap $r; fi"
+		until_on a "[ \"\$(drbdadm cstate $r) \$(drbdadm dstate $r)\" = 'Connected UpToDate/UpToDate' ]" || return 1
+	done
 }
 
 watch_beats() { # a|b
@@ -58,6 +62,7 @@ watch_beats() { # a|b
 # Before each story: whatever the last one left is gone. A Dom0 that cannot be brought to rest is booted anew, from nothing.
 at_rest() {
 	born=
+	resources=r0
 	if rest; then return 0; fi
 	say "the pair does not come to rest; it is made anew"
 	start_pair --fresh && rest
@@ -74,21 +79,23 @@ rest() {
 			for d in $(xl list | awk "NR>2{print \$2}"); do timeout 120 xl destroy "$d"; done; sleep 2
 			rm -f /var/log/xen/console/guest-*; xl list | tail -n +3'
 		[ -z "$out" ] || { say "dom0-$host still has: $out"; return 1; }
-		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r0.res; rm -f /etc/xen/migrate-tab.txt"
+		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r[01].res; rm -f /etc/xen/migrate-tab.txt; drbdadm adjust r0; drbdadm adjust r1"
 	done
 	drbd_up || return 1
 	for host in a b; do
-		quietly "$host" 'for _ in $(seq 30); do drbdadm secondary r0 && break; sleep 1; done && drbdadm adjust r0'
+		quietly "$host" 'for r in r0 r1; do for _ in $(seq 30); do drbdadm secondary $r && break; sleep 1; done && drbdadm adjust $r || exit 1; done'
 		[ "$rc" = 0 ] || { say "dom0-$host: $out"; return 1; }
 	done
-	until_on a 'grep -q "^ 0: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate" /proc/drbd' || return 1
-	# An empty disk, as far as the last domU had counted.
-	quietly a 'drbdadm primary r0 && n=$(dd if=/dev/drbd0 bs=512 count=1 2>/dev/null | tr -dc 0-9) &&
-		dd if=/dev/zero of=/dev/drbd0 bs=512 count=$((${n:-0} + 16)) conv=fsync 2>&1 && drbdadm secondary r0'
+	until_on a '[ "$(grep -c "^ [01]: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate" /proc/drbd)" = 2 ]' || return 1
+	# Empty disks, as far as the last domU had counted.
+	quietly a 'for i in 0 1; do
+			drbdadm primary r$i && n=$(dd if=/dev/drbd$i bs=512 count=1 2>/dev/null | tr -dc 0-9) &&
+				dd if=/dev/zero of=/dev/drbd$i bs=512 count=$((${n:-0} + 16)) conv=fsync 2>&1 && drbdadm secondary r$i || exit 1
+		done'
 	[ "$rc" = 0 ] || { say "dom0-a: $out"; return 1; }
 	for host in a b; do watch_beats "$host"; done
-	config 'drbd:r0'
+	config 'drbd:r0,xvda,w'
 	# Its home is dom0-a: only there is it listed.
 	listed a
-	(two_primaries forbidden && no_guard)
+	(resources='r0 r1'; two_primaries forbidden && no_guard)
 }

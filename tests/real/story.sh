@@ -5,6 +5,11 @@
 
 rc=0
 out=
+# Which resources the domU has; the minor of rN is N.
+resources=r0
+# Where the figures of a story go, and what our program said in it; run sets both.
+figures=/dev/null
+told=/dev/null
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
 fail() { say "FAILED: $*"; look; exit 1; }
@@ -20,6 +25,17 @@ on() { # a|b command
 	printf '%s  dom0-%s# %s\n' "$(date +%T)" "$host" "$*"
 	[ -z "$out" ] || sed 's/^/    /' <<<"$out"
 	printf '    [exit %d, %s s]\n' "$rc" "$(since "$begin")"
+	tell "$host" "$*"
+}
+
+# What our program said, as it will be compared with what it says on the pretend fleet (told/). Once for each story: with rounds, the first.
+tell() { # a|b command
+	[[ "$2" == xen-migrate* && -z "${untold:-}" ]] || return 0
+	{
+		printf 'dom0-%s$ %s\n' "$1" "$2"
+		[ -z "$out" ] || sed 's/^/  /; s/ *$//' <<<"$out"
+		printf '  exit %d\n' "$rc"
+	} >>"$told"
 }
 
 # The same without a trace in the log.
@@ -28,6 +44,13 @@ quietly() { # a|b command
 	shift
 	rc=0
 	out=$(dom0 "$host" "$*" 2>&1 </dev/null) || rc=$?
+}
+
+# What follows is compared by itself, with told/STORY.NAME.
+chapter() { # name
+	told=$logs/$name.$1.told
+	: >"$told"
+	say "--- $1"
 }
 
 # A command that goes on by itself while the story does something to it; tool_ends waits for it.
@@ -40,7 +63,7 @@ tool_starts() { # a|b command
 		$*
 		echo \$? >/root/tool.rc
 	END
-	tool_on=$host
+	tool_on=$host tool_words=$* tool_began=$EPOCHREALTIME
 }
 
 tool_ends() {
@@ -51,7 +74,54 @@ tool_ends() {
 	rc=$out out=$words
 	say "it ended:"
 	sed 's/^/    /' <<<"$out"
-	printf '    [exit %d]\n' "$rc"
+	printf '    [exit %d, %s s]\n' "$rc" "$(since "$tool_began")"
+	if [ "$rc" = 0 ]; then echo "migration $(since "$tool_began")" >>"$figures"; fi
+	tell "$tool_on" "$tool_words"
+}
+
+# One round: every word of the program that an ordinary day needs, from home to the other Dom0 and back.
+there_and_back() {
+	on a 'xen-migrate status ALL'
+	gives 0 "web dom0-a running"
+	on a 'xen-migrate setup dom0-b'
+	gives 0 "in place on dom0-b already"
+	on a 'xen-migrate ping dom0-b'
+	gives 0 "Success."
+	tool_starts a 'xen-migrate migrate web'
+	mid_transfer a
+	two_primaries allowed
+	tool_ends
+	gives 0 "web runs on dom0-b."
+	expect_runs_on b
+	options_shut
+	record_is a "away dom0-b"
+	record_is b "visiting dom0-a"
+	beats_go_on b
+	on a 'xen-migrate status ALL'
+	gives 0 "web dom0-b away"
+	on a 'xen-migrate migrate web'
+	gives 0 "web runs on dom0-b already."
+	on b 'xen-migrate status ALL'
+	gives 0 "web dom0-b running"
+	tool_starts a 'xen-migrate reverse web'
+	tool_ends
+	gives 0 "web runs on dom0-a."
+	expect_runs_on a
+	options_shut
+	record_is a none
+	record_is b none
+	beats_go_on a
+}
+
+# The same again, until it has been done REAL_ROUNDS times.
+and_so_on() {
+	local round
+	untold=1
+	for round in $(seq 2 "$REAL_ROUNDS"); do
+		say "round $round of $REAL_ROUNDS"
+		there_and_back
+	done
+	echo "rounds $REAL_ROUNDS" >>"$figures"
 }
 
 # The transport that loses a word did lose it. Leaves $rc and $out as they are.
@@ -88,13 +158,19 @@ sender_suspended() { # a|b
 	say "(the sender's copy is suspended)"
 }
 
-# A new domU with an empty disk, on one Dom0.
-new_domu() { # a|b drbd|phy
-	local host=$1
-	case ${2:-drbd} in
-	drbd) config 'drbd:r0' ;;
-	phy) config 'phy:/dev/drbd0'; on "$host" 'drbdadm primary r0'; gives 0 ;;
+# A new domU with empty disks, on one Dom0. What nobody promotes by itself is promoted by whoever starts it.
+new_domu() { # a|b drbd|phy [two]
+	local host=$1 kind=${2:-drbd} r
+	case $kind${3:-} in
+	drbd) config 'drbd:r0,xvda,w' ;;
+	phy) config 'phy:/dev/drbd0,xvda,w' ;;
+	drbdtwo) config 'drbd:r0,xvda,w' 'script=block-drbd,vdev=xvdb,access=w,target=r1' ;;
+	phytwo) config 'phy:/dev/drbd0,xvda,w' 'phy:/dev/drbd1,xvdb,w' ;;
 	esac
+	if [ -n "${3:-}" ]; then resources='r0 r1'; fi
+	if [ "$kind" = phy ]; then
+		for r in $resources; do on "$host" "drbdadm primary $r"; gives 0; done
+	fi
 	on "$host" 'xl create -q /etc/xen/web.cfg'
 	gives 0
 	until_on "$host" 'grep -aq "^beat 2" /var/log/xen/console/guest-web.log || ! xl domid web >/dev/null 2>&1'
@@ -104,18 +180,19 @@ new_domu() { # a|b drbd|phy
 }
 
 # Below about 96 MiB Debian's kernel finds no room at boot; more only takes longer to copy.
-config() { # the disk
-	local host
+config() { # disk…
+	local host disks
+	disks=$(printf "'%s', " "$@")
 	for host in a b; do
 		dom0 "$host" 'cat >/etc/xen/web.cfg' <<-END
 			name    = "web"
 			type    = "pvh"
 			kernel  = "/root/domu/vmlinuz"
 			ramdisk = "/root/domu/initrd"
-			extra   = "console=hvc0 quiet mitigations=off loglevel=1"
+			extra   = "console=hvc0 quiet mitigations=off loglevel=1 disks=$#"
 			memory  = 104
 			vcpus   = 1
-			disk    = [ '$1,xvda,w' ]
+			disk    = [ ${disks%, } ]
 			on_crash = "destroy"
 		END
 	done
@@ -123,6 +200,7 @@ config() { # the disk
 
 # A Dom0's table lists it, so its home is there.
 listed() { # a|b
+	quietly "$(other "$1")" '[ -e /etc/xen/migrate-tab.txt ] || echo "# <domu_name> <host_name> <options>" >/etc/xen/migrate-tab.txt'
 	quietly "$1" "echo 'web dom0-$(other "$1") --live' >/etc/xen/migrate-tab.txt"
 }
 
@@ -147,18 +225,23 @@ gives() { # exit code [words that must be among what it said, however many blank
 	done
 }
 
-# Exactly one copy in the whole pair, on this Dom0, under its own name and not stopped.
+# Exactly one copy in the whole pair, on this Dom0, and DRBD is as it should be.
 expect_runs_on() { # a|b
+	expect_one_copy "$1"
+	roles "$1"
+	say "it runs on dom0-$1, and nowhere else"
+}
+
+# The copy alone: under its own name, not stopped, its disks connected.
+expect_one_copy() { # a|b
 	local host=$1 rows
 	rows=$(copies "$host")
 	[ "$(wc -l <<<"$rows")" = 1 ] && grep -qE '^web [0-9]+ [0-9]+ [1-9][0-9]* [r-][b-]-{4}$' <<<"$rows" ||
 		fail "dom0-$host should have one running web and nothing else: ${rows:-nothing}"
 	rows=$(copies "$(other "$host")")
 	[ -z "$rows" ] || fail "dom0-$(other "$host") should have nothing of it: $rows"
-	quietly "$host" 'xl block-list web | awk "NR==2{print \$4}"'
-	[ "$out" = 4 ] || fail "its disk is not connected (state $out)"
-	roles "$host"
-	say "it runs on dom0-$host, and nowhere else"
+	quietly "$host" 'xl block-list web | awk "NR>1{print \$4}" | sort -u | tr "\n" " "'
+	[ "$out" = "4 " ] || fail "not all its disks are connected (states $out)"
 }
 
 copies() { # a|b: every domU there, as `name id memory vcpus state`
@@ -169,9 +252,11 @@ copies() { # a|b: every domU there, as `name id memory vcpus state`
 
 # Primary here, Secondary there, both whole and connected.
 roles() { # a|b: who is Primary
-	local host=$1
-	until_on "$host" 'grep -q "^ 0: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate" /proc/drbd' || fail "r0 on dom0-$host is not Connected Primary/Secondary"
-	until_on "$(other "$host")" 'grep -q "^ 0: cs:Connected ro:Secondary/Primary ds:UpToDate/UpToDate" /proc/drbd' || fail "r0 on dom0-$(other "$host") is not Connected Secondary/Primary"
+	local host=$1 r
+	for r in $resources; do
+		until_on "$host" "grep -q '^ ${r#r}: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate' /proc/drbd" || fail "$r on dom0-$host is not Connected Primary/Secondary"
+		until_on "$(other "$host")" "grep -q '^ ${r#r}: cs:Connected ro:Secondary/Primary ds:UpToDate/UpToDate' /proc/drbd" || fail "$r on dom0-$(other "$host") is not Connected Secondary/Primary"
+	done
 }
 
 # The domU goes on counting on this Dom0, and says nothing on the other.
@@ -194,10 +279,12 @@ last_beat() { # a|b
 
 # What DRBD has in force at run time, on both. The guard leaves nothing behind either.
 two_primaries() { # allowed|forbidden
-	local host
+	local host r
 	for host in a b; do
-		quietly "$host" 'drbdsetup show r0 | grep -q "allow-two-primaries[[:space:]]*yes" && echo allowed || echo forbidden'
-		[ "$out" = "$1" ] || fail "two Primaries are $out on dom0-$host instead of $1"
+		for r in $resources; do
+			quietly "$host" "drbdsetup show $r | grep -q 'allow-two-primaries[[:space:]]*yes' && echo allowed || echo forbidden"
+			[ "$out" = "$1" ] || fail "two Primaries of $r are $out on dom0-$host instead of $1"
+		done
 	done
 	say "two Primaries are $1 on both"
 }
@@ -209,10 +296,12 @@ options_shut() {
 }
 
 no_guard() {
-	local host
+	local host r
 	for host in a b; do
-		quietly "$host" 'drbdsetup show r0 | grep fencing'
-		[ -z "$out" ] || fail "the guard is still set on dom0-$host: $out"
+		for r in $resources; do
+			quietly "$host" "drbdsetup show $r | grep fencing"
+			[ -z "$out" ] || fail "the guard of $r is still set on dom0-$host: $out"
+		done
 	done
 }
 
@@ -244,7 +333,7 @@ look() {
 	local host
 	for host in a b; do
 		alive "$host" || { say "dom0-$host is off"; continue; }
-		quietly "$host" 'xl list | tail -n +3; grep "^ 0:" /proc/drbd; drbdsetup show r0 | grep -E "allow-two|fencing"; grep -v "^#" /etc/xen/migrate-status.txt; pgrep -af "xl migrate|migrate-receive|xen-migrate" | grep -v pgrep | cut -c1-120'
+		quietly "$host" 'xl list | tail -n +3; grep "^ [01]:" /proc/drbd; drbdsetup show | grep -E "allow-two|fencing"; grep -v "^#" /etc/xen/migrate-status.txt; pgrep -af "xl migrate|migrate-receive|xen-migrate" | grep -v pgrep | cut -c1-120'
 		say "dom0-$host now:"
 		sed 's/^/    /' <<<"$out"
 	done
@@ -256,14 +345,16 @@ since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; 
 
 # Each number once, none left out, and each on both disks. Writes what it measured to $figures.
 judge() {
-	local host all last
+	local host r all last
 	[ -n "${born:-}" ] || return 0
 	# It has said its last: what is read now is all there is.
 	for host in a b; do
 		quietly "$host" 'for d in $(xl list | awk "NR>2{print \$2}"); do xl destroy "$d"; done; sleep 1'
 	done
 	for host in a b; do
-		until_on "$host" 'drbdadm secondary r0 2>/dev/null' || { on "$host" 'xl list'; fail "r0 on dom0-$host stays Primary after the domU was ended"; }
+		for r in $resources; do
+			until_on "$host" "drbdadm secondary $r 2>/dev/null" || { on "$host" 'xl list'; fail "$r on dom0-$host stays Primary after the domU was ended"; }
+		done
 	done
 	all=
 	for host in a b; do
@@ -288,29 +379,51 @@ judge() {
 	done
 	pause
 	both_primary
-	# Its disk, as each Dom0 has it.
+	# Its disks, as each Dom0 has them.
 	for host in a b; do
-		quietly "$host" "drbdadm primary r0 && /root/disk /dev/drbd0 $last; rc=\$?; drbdadm secondary r0; exit \$rc"
-		[ "$rc" = 0 ] || fail "LOST: the disk as dom0-$host has it: $out"
+		for r in $resources; do
+			quietly "$host" "drbdadm primary $r && /root/disk /dev/drbd${r#r} $last; rc=\$?; drbdadm secondary $r; exit \$rc"
+			[ "$rc" = 0 ] || fail "LOST: $r as dom0-$host has it: $out"
+		done
 	done
-	say "it counted to $last: each number once, none left out, and each on both disks"
+	say "it counted to $last: each number once, none left out, and each in $resources on both Dom0s"
 }
 
-# The longest time between two beats, by the clocks of the Dom0s (which start from one hardware clock).
+# The time between two beats, by the clocks of the Dom0s: the longest at all, and each one with a change of the Dom0 in it. Their clocks
+# were set from one hardware clock that counts seconds, so a change may be a second off; there and back again, that is nothing.
 pause() {
-	local text
-	text=$(for host in a b; do dom0 "$host" 'cat /root/beats' </dev/null; done | tr -d '\r' | grep -a ' beat ' | sort -n |
-		awk 'p && $1 - p > max { max = $1 - p; at = last " -> " $4 } { p = $1; last = $4 } END { printf "%.1f s (beat %s)", max, at }')
-	say "longest time between two beats: $text"
-	echo "pause=${text%% *}" >>"$figures"
+	local beats
+	beats=$(for host in a b; do dom0 "$host" 'cat /root/beats' </dev/null; done | tr -d '\r' | grep -a ' beat ' | sort -k4n)
+	say "longest time between two beats: $(awk 'p && $1 - p > max { max = $1 - p; at = last " -> " $4 } { p = $1; last = $4 } END { printf "%.1f s (beat %s)", max, at }' <<<"$beats")"
+	awk 'p && $1 - p > max { max = $1 - p } p && $2 != on { printf "change %.1f\n", $1 - p } { p = $1; on = $2 } END { printf "longest %.1f\n", max }' <<<"$beats" >>"$figures"
 }
 
+# Each time in which both were Primary, as the sender's and the target's /proc/drbd showed it.
 both_primary() {
 	local host seconds
 	for host in a b; do
 		seconds=$(dom0 "$host" 'cat /root/roles' </dev/null |
-			awk 'f { d += $1 - f; f = 0 } $4 == "ro:Primary/Primary" { f = $1 } END { printf "%.1f", d }')
-		say "both Primary, as dom0-$host saw it: $seconds s"
-		echo "both_$host=$seconds" >>"$figures"
+			awk 'f { printf "both %.1f\n", $1 - f; f = 0 } $4 == "ro:Primary/Primary" { f = $1 }')
+		say "both Primary, as dom0-$host saw it: $(awk '{ printf "%s s ", $2 }' <<<"$seconds")"
+		[ -z "$seconds" ] || echo "$seconds" >>"$figures"
 	done
+}
+
+# --- what it came to
+
+# One line from a story's figures, each as the least, the middle and the most.
+figures_of() { # file
+	awk '{ n[$1]++; v[$1, n[$1]] = $2 }
+		function spread(key, i, j, t, m) {
+			m = n[key]
+			for (i = 2; i <= m; i++) for (j = i; j > 1 && v[key, j - 1] > v[key, j]; j--) { t = v[key, j]; v[key, j] = v[key, j - 1]; v[key, j - 1] = t }
+			if (m < 3) return v[key, 1] (m == 2 ? "/" v[key, 2] : "") " s"
+			return v[key, 1] "/" v[key, int((m + 1) / 2)] "/" v[key, m] " s"
+		}
+		END {
+			if (n["migration"]) line = n["migration"] ": " spread("migration")
+			if (n["change"]) line = line (line ? " · " : "beats ") spread("change")
+			if (n["both"]) line = line (line ? " · " : "both ") spread("both")
+			print line
+		}' "$1"
 }
