@@ -171,7 +171,7 @@ impl<'a> Drive<'a> {
             // Each round of deeds brings the end nearer; one that does not is a defect of ours, and must not go on for ever.
             rounds += u32::from(!verdict.steps.is_empty());
             if rounds > MOST_ROUNDS {
-                return Ok((verdict, Some("it does not come to rest; please report this with the lines above".to_string())));
+                return Ok((verdict, Some(self.restless(&trip))));
             }
             if !verdict.steps.is_empty() {
                 match self.walk(&trip, &verdict.steps) {
@@ -217,6 +217,14 @@ impl<'a> Drive<'a> {
                 _ => return Ok((verdict, trouble)),
             }
         }
+    }
+
+    /// Deeds that bring nothing nearer: what one end cannot settle, the other may.
+    fn restless(&self, trip: &Trip) -> String {
+        format!(
+            "it does not come to rest; please report this with the lines above, and try from the other end: on {}: xen-migrate recover {}",
+            trip.to, self.domu
+        )
     }
 
     /// A line of the story, for the person at the keyboard.

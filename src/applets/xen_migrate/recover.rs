@@ -57,7 +57,15 @@ pub fn one(setting: Setting<'_>, domu: &DomuName) -> Ended {
     let end = drive.look_here()?;
     match end.row.clone() {
         Some(row) if matches!(row.state, State::Arriving | State::Returning) => as_the_receiver(setting, drive, &end, &row),
-        Some(row) if row.state == State::Leaving || !row.open.is_empty() => as_the_sender(setting, drive, &row),
+        Some(row) if row.state == State::Leaving => as_the_sender(setting, drive, &row),
+        Some(row) if !row.open.is_empty() => {
+            // It came from there, or it stayed here: whose journey it was, the other end's record knows.
+            drive.face(&row.host);
+            match drive.look_there() {
+                Some(Ok(far)) if sent_by(&far, &drive.us) => ask_the_sender(setting, &mut drive, &far, &row.host),
+                _ => as_the_sender(setting, drive, &row),
+            }
+        }
         row => without_a_flight(setting, drive, &end, row),
     }
 }
@@ -106,19 +114,42 @@ fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &
     if let Some(stop) = receiving.filter(|_| far.busy.is_some()) {
         return Err(stop);
     }
-    if let Some(holder) = &far.busy {
-        let text = format!("{} is at work on {domu}: {holder}\n  nothing was touched; try again when that has ended", row.host);
-        return Err(Stop::new(Exit::Refused, text));
-    }
-    let names_us = |r: &Row| r.host.same_host(&drive.us) && (r.state == State::Leaving || !r.open.is_empty());
-    if far.row.as_ref().is_some_and(names_us) {
-        drive.touch();
-        let exit = Exit::of_code(peer.settle(domu)?);
-        let after = drive.look_here()?;
-        setting.world.say(To::Out, &format!("On {}: {}.", drive.us, after.copies_in_words()));
-        return Ok(exit);
+    not_busy(&far)?;
+    let still_open = |r: &Row| r.host.same_host(&drive.us) && !r.open.is_empty();
+    if sent_by(&far, &drive.us) || far.row.as_ref().is_some_and(still_open) {
+        return ask_the_sender(setting, &mut drive, &far, &row.host);
     }
     own_side(setting, &mut drive, end, &far, row)
+}
+
+/// That end's record says that it was sending the domU to us, and has not seen the end of it.
+fn sent_by(far: &End, us: &HostName) -> bool {
+    far.row.as_ref().is_some_and(|r| r.state == State::Leaving && r.host.same_host(us))
+}
+
+/// The sender decides; we look at what came of it here.
+fn ask_the_sender(setting: Setting<'_>, drive: &mut Drive<'_>, far: &End, sender: &HostName) -> Ended {
+    let domu = drive.domu.clone();
+    not_busy(far)?;
+    drive.tell(&format!("{domu}: it came from {sender}, which is asked to settle its journey"));
+    drive.touch();
+    let exit = Exit::of_code(Peer::new(setting.world, &drive.us, sender).settle(&domu)?);
+    let after = drive.look_here()?;
+    setting.world.say(To::Out, &format!("On {}: {}.", drive.us, after.copies_in_words()));
+    Ok(exit)
+}
+
+fn not_busy(far: &End) -> Result<(), Stop> {
+    match &far.busy {
+        None => Ok(()),
+        Some(holder) => {
+            let text = format!(
+                "{} is at work on {}: {holder}\n  nothing was touched; try again when that has ended",
+                far.host, far.domu
+            );
+            Err(Stop::new(Exit::Refused, text))
+        }
+    }
 }
 
 /// The sender has no flight on its record: it settled it, or never began. What both ends show says which.
@@ -250,9 +281,10 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
     }
     // Whoever was told of this journey may not know its end: the line was lost, or its record could not be written.
-    if !matches!(&row, Some(row) if row.state == State::Visiting) && ssh::has_key(setting.world, &drive.us) {
+    if ssh::has_key(setting.world, &drive.us) {
         drive.face(&partner);
         match drive.look_there() {
+            Some(Ok(far)) if sent_by(&far, &drive.us) => return ask_the_sender(setting, &mut drive, &far, &partner),
             Some(Ok(far))
                 if far.row.as_ref().is_some_and(|r| r.state.in_flight() && r.host.same_host(&drive.us))
                     || (far.running().is_some() && end.running().is_some()) =>
