@@ -96,7 +96,7 @@ impl Place {
 
     fn lab(&self, words: &[&str]) -> Output {
         let mut command = Command::new(Programs::lab_beside_test().unwrap());
-        command.args(["--tool", TOOL]).args(words).env("XDG_CACHE_HOME", self.temp.path()).env("TMPDIR", self.temp.path());
+        command.args(["--tool", TOOL]).args(words).env("XEN_DRBD_LAB", self.temp.path()).env("TMPDIR", self.temp.path());
         command.stdin(Stdio::null()).output().unwrap()
     }
 }
@@ -408,7 +408,7 @@ fn by_hand_through_the_dedicated_key() {
 fn the_tour_goes_as_it_tells() {
     let temp = tempfile::tempdir().unwrap();
     let mut command = Command::new(Programs::lab_beside_test().unwrap());
-    command.args(["--tool", TOOL]).env("TMPDIR", temp.path()).env("XDG_CACHE_HOME", temp.path()).stdin(Stdio::null());
+    command.args(["--tool", TOOL]).env("TMPDIR", temp.path()).env("XEN_DRBD_LAB", temp.path()).stdin(Stdio::null());
     let ran = ran(command.output().unwrap());
     assert_eq!(ran.code, 0, "{}", ran.said);
     for words in [
@@ -462,7 +462,7 @@ fn a_shell_on_a_dom0_has_its_programs() {
     use std::io::Write;
     let temp = tempfile::tempdir().unwrap();
     let mut command = Command::new(Programs::lab_beside_test().unwrap());
-    command.args(["--tool", TOOL, "shell", "alpha"]).env("XDG_CACHE_HOME", temp.path());
+    command.args(["--tool", TOOL, "shell", "alpha"]).env("XEN_DRBD_LAB", temp.path());
     // No fleet yet: it is made.
     let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let script = b"hostname\nxen-migrate status my-domu-4\ncat etc/xen/migrate-tab.txt\nexit 7\n";

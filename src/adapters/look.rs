@@ -203,6 +203,16 @@ impl Ground {
         })
     }
 
+    /// Something here speaks of a domU of that name: a row, a domain under any of its names, a config file.
+    pub fn knows(&self, world: &dyn World, domu: &DomuName) -> bool {
+        let table = &self.table.table;
+        table.entry(domu).is_some()
+            || table.faulty_line(domu).is_some()
+            || self.record.row(domu).is_some()
+            || self.domains.iter().any(|d| called(domu, &d.name).is_some())
+            || self.config(world, domu).0.is_some()
+    }
+
     /// The disks of a running domain.
     fn running_disks(&self, disks: &[DomainDisk], unseen: &mut Vec<String>) -> Vec<DiskSeen> {
         disks
@@ -234,7 +244,10 @@ impl Ground {
     ) -> DiskSeen {
         let (vdev, target, writable, cdrom) = seen;
         let resource = config::resolve(used, &self.drbd.configured).unwrap_or_else(|why| {
-            unseen.push(format!("disk {vdev} ({target}): {why}"));
+            // Where drbd.conf could not be read, that is what is said.
+            if self.drbd.unseen.is_empty() {
+                unseen.push(format!("disk {vdev} ({target}): {why}"));
+            }
             None
         });
         let promoter = match promotion {

@@ -59,7 +59,7 @@ impl From<crate::adapters::store::StoreError> for Stop {
     fn from(error: crate::adapters::store::StoreError) -> Stop {
         use crate::adapters::store::StoreError;
         let exit = match error {
-            StoreError::Faulty { .. } => Exit::Usage,
+            StoreError::Faulty { .. } | StoreError::Unreadable { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
         Stop::new(exit, error.to_string())

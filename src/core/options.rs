@@ -16,6 +16,8 @@ pub struct Checked {
     pub leave_paused: bool,
     /// `xl -s`: the row brings its own transport, so ours must not be added.
     pub own_transport: bool,
+    /// `xl -C`: the file that is sent as the domU's config, and the how manieth word names it, from 0.
+    pub config: Option<(String, usize)>,
     /// The domU goes on running while it is copied. Always so with `xl`; with `xm` only if it is asked for.
     pub live: bool,
 }
@@ -62,6 +64,7 @@ enum Means {
     Live,
     LeavePaused,
     Transport,
+    Config,
     Other,
 }
 
@@ -86,7 +89,7 @@ const XL: [Known; 8] = [
     known(Some('p'), None, Value::Nothing, Means::LeavePaused, false),
     known(Some('e'), None, Value::Nothing, Means::Other, false),
     known(Some('F'), None, Value::Nothing, Means::Other, false),
-    known(Some('C'), None, Value::File, Means::Other, false),
+    known(Some('C'), None, Value::File, Means::Config, false),
     known(Some('s'), None, Value::Command, Means::Transport, false),
 ];
 
@@ -140,8 +143,13 @@ fn read(toolstack: Toolstack, words: &[String], peer: bool) -> Result<Checked, B
         Toolstack::Xl => &XL,
         Toolstack::Xm => &XM,
     };
-    let mut checked =
-        Checked { words: words.to_vec(), leave_paused: false, own_transport: false, live: toolstack == Toolstack::Xl };
+    let mut checked = Checked {
+        words: words.to_vec(),
+        leave_paused: false,
+        own_transport: false,
+        config: None,
+        live: toolstack == Toolstack::Xl,
+    };
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let place = words.len() - 1 - rest.len();
@@ -153,19 +161,22 @@ fn read(toolstack: Toolstack, words: &[String], peer: bool) -> Result<Checked, B
             if peer && !option.peer {
                 return Err(bad("a peer may not ask for it".to_string()));
             }
+            let mut value = (inline.unwrap_or_default().to_string(), place);
             match (option.value, inline) {
                 (Value::Nothing, None) => {}
                 (Value::Nothing, Some(_)) => return Err(bad("it takes no value".to_string())),
-                (value, Some(inline)) => fits(value, inline).map_err(&bad)?,
-                (value, None) => {
-                    let next = rest.next().ok_or_else(|| bad(format!("it needs {}", named(value))))?;
-                    fits(value, next).map_err(&bad)?;
+                (kind, Some(inline)) => fits(kind, inline).map_err(&bad)?,
+                (kind, None) => {
+                    let next = rest.next().ok_or_else(|| bad(format!("it needs {}", named(kind))))?;
+                    fits(kind, next).map_err(&bad)?;
+                    value = (next.clone(), place + 1);
                 }
             }
             match option.means {
                 Means::Live => checked.live = true,
                 Means::LeavePaused => checked.leave_paused = true,
                 Means::Transport => checked.own_transport = true,
+                Means::Config => checked.config = Some(value),
                 Means::Other => {}
             }
             Ok(())
@@ -262,6 +273,14 @@ mod tests {
             Ok(checked) => panic!("{text} was accepted: {checked:?}"),
             Err(bad) => bad.to_string(),
         }
+    }
+
+    #[test]
+    fn the_file_that_is_sent_as_its_config_is_known_with_its_place() {
+        let file = |text: &str| check(Xl, &words(text)).unwrap().config;
+        assert_eq!(file("--live -C /a"), Some(("/a".to_string(), 2)));
+        assert_eq!(file("-eC/a --live"), Some(("/a".to_string(), 0)));
+        assert_eq!(file("--live -s x"), None);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Entry {
     pub options: Vec<String>,
     /// The column of each option, from 1.
     pub columns: Vec<u32>,
+    /// The column of each partner, from 1.
+    pub host_columns: Vec<u32>,
     /// The line in the file, from 1.
     pub line: u32,
 }
@@ -39,6 +41,25 @@ impl Table {
     /// The row of a domU.
     pub fn entry(&self, domu: &DomuName) -> Option<&Entry> {
         self.entries.iter().find(|e| &e.domu == domu)
+    }
+
+    /// The domUs of rows that have a fault, as far as the name itself has none.
+    pub fn faulty_domus(&self) -> impl Iterator<Item = DomuName> {
+        self.faulty.iter().filter_map(|(name, _)| name.parse().ok())
+    }
+
+    /// How many faults stand in other lines than those that begin with this domU.
+    pub fn faults_of_others(&self, domu: &DomuName) -> usize {
+        let own: Vec<u32> = self.faulty.iter().filter(|(name, _)| name == domu.as_str()).map(|(_, line)| *line).collect();
+        let mut lines: Vec<u32> = self.faults.iter().map(|f| f.line).filter(|line| !own.contains(line)).collect();
+        lines.dedup();
+        lines.len()
+    }
+
+    /// The faults in the lines that begin with this domU.
+    pub fn faults_of(&self, domu: &DomuName) -> impl Iterator<Item = &Fault> {
+        let own: Vec<u32> = self.faulty.iter().filter(|(name, _)| name == domu.as_str()).map(|(_, line)| *line).collect();
+        self.faults.iter().filter(move |f| own.contains(&f.line))
     }
 
     /// The line of a row that begins with this domU and has a fault.
@@ -101,6 +122,7 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
     let domu = first.parse::<DomuName>().map_err(|bad| fault(column, bad.to_string(), "the domU's name as `xl list` shows it"));
 
     let mut hosts: Vec<HostName> = Vec::new();
+    let mut host_columns = Vec::new();
     match words.get(1) {
         None => {
             let end = text.trim_end().chars().count() as u32 + 1;
@@ -113,7 +135,10 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
                     Ok(host) if hosts.iter().any(|h| h.same_host(&host)) => {
                         fault(at, format!("the host {host} stands here twice"), "each host once, the preferred first");
                     }
-                    Ok(host) => hosts.push(host),
+                    Ok(host) => {
+                        hosts.push(host);
+                        host_columns.push(at);
+                    }
                     Err(bad) => fault(at, bad.to_string(), "a Dom0's name, or several with commas and no blanks between them"),
                 }
                 at += word.chars().count() as u32 + 1;
@@ -136,7 +161,7 @@ fn row(words: &[(u32, &str)], line: u32, text: &str) -> Result<Entry, Vec<Fault>
     }
 
     match domu {
-        Ok(domu) if faults.is_empty() => Ok(Entry { domu, hosts, options, columns, line }),
+        Ok(domu) if faults.is_empty() => Ok(Entry { domu, hosts, options, columns, host_columns, line }),
         _ => Err(faults),
     }
 }
@@ -180,6 +205,7 @@ mod tests {
         assert_eq!(parse("web	a --live  -s x").entries[0].columns, [7, 15, 18]);
         assert_eq!(table.entries[2].hosts.len(), 2);
         assert_eq!(table.entries[2].line, 5);
+        assert_eq!(table.entries[2].host_columns, [17, 28]);
     }
 
     fn places(text: &str) -> Vec<(u32, u32)> {
@@ -204,6 +230,9 @@ mod tests {
         assert_eq!(table.faulty_line(&"web".parse().unwrap()), Some(1));
         assert!(table.entry(&"mail".parse().unwrap()).is_some());
         assert_eq!(table.faulty_line(&"mail".parse().unwrap()), None);
+        let count =
+            |name: &str| (table.faults_of(&name.parse().unwrap()).count(), table.faults_of_others(&name.parse().unwrap()));
+        assert_eq!((count("web"), count("mail")), ((1, 0), (0, 1)));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Drive<'a> {
     resources: Vec<ResourceName>,
     /// A deed was begun: from here on nobody may say that nothing was touched.
     touched: Cell<bool>,
+    /// The last look did not reach the other end.
+    unreached: Cell<bool>,
     _held: Box<dyn Held>,
 }
 
@@ -55,6 +57,7 @@ impl<'a> Drive<'a> {
             peer: None,
             resources: vec![],
             touched: Cell::new(false),
+            unreached: Cell::new(false),
             _held: held,
         })
     }
@@ -95,7 +98,14 @@ impl<'a> Drive<'a> {
 
     /// Looks at the other end. `None` without the dedicated key.
     pub fn look_there(&self) -> Option<Result<End, PeerError>> {
-        self.peer.as_ref().map(|peer| peer.look(&self.domu, &self.resources))
+        let seen = self.peer.as_ref().map(|peer| peer.look(&self.domu, &self.resources));
+        self.unreached.set(matches!(seen, Some(Err(PeerError::Unreachable { .. }))));
+        seen
+    }
+
+    /// The other end could not be reached, and nothing was touched.
+    pub fn got_nowhere(&self) -> bool {
+        self.unreached.get() && !self.touched.get()
     }
 
     /// Does the steps in their order, up to the first that fails; those at the other end that follow each other in one request.
@@ -171,7 +181,7 @@ impl<'a> Drive<'a> {
             // Each round of deeds brings the end nearer; one that does not is a defect of ours, and must not go on for ever.
             rounds += u32::from(!verdict.steps.is_empty());
             if rounds > MOST_ROUNDS {
-                return Ok((verdict, Some("it does not come to rest; please report this with the lines above".to_string())));
+                return Ok((verdict, Some(self.restless(&trip))));
             }
             if !verdict.steps.is_empty() {
                 match self.walk(&trip, &verdict.steps) {
@@ -217,6 +227,14 @@ impl<'a> Drive<'a> {
                 _ => return Ok((verdict, trouble)),
             }
         }
+    }
+
+    /// Deeds that bring nothing nearer: what one end cannot settle, the other may.
+    fn restless(&self, trip: &Trip) -> String {
+        format!(
+            "it does not come to rest; please report this with the lines above, and try from the other end: on {}: xen-migrate recover {}",
+            trip.to, self.domu
+        )
     }
 
     /// A line of the story, for the person at the keyboard.

@@ -22,7 +22,7 @@ use crate::core::table;
 /// The verb.
 pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
     let ground = drive::ground(setting)?;
-    tell_faults(setting, &ground);
+    tell_faults(setting, &ground, domu);
     let Some(entry) = ground.table.table.entry(domu) else {
         return Err(not_in_table(&ground, domu));
     };
@@ -176,9 +176,21 @@ fn show_plan(setting: Setting<'_>, here: &End, there: Option<&End>, trip: &Trip,
     say("  then both ends are looked at, the roles and options put back, and the record says where it is");
 }
 
-/// Faults of the table are told whenever it is used; they concern other rows.
-pub fn tell_faults(setting: Setting<'_>, ground: &look::Ground) {
-    ground.table.faults().iter().for_each(|f| setting.world.say(To::Err, f));
+/// Faults of the domU's own row are told whenever the table is used, those of other rows only counted.
+pub fn tell_faults(setting: Setting<'_>, ground: &look::Ground, domu: &DomuName) {
+    let table = &ground.table.table;
+    table.faults_of(domu).for_each(|f| setting.world.say(To::Err, &f.render(table::PATH, &ground.table.text)));
+    tell_others(setting, table.faults_of_others(domu));
+}
+
+/// `2 other rows of … have faults`.
+pub fn tell_others(setting: Setting<'_>, count: usize) {
+    let text = match count {
+        0 => return,
+        1 => format!("note: another row of {} has a fault: xen-migrate status", table::PATH),
+        n => format!("note: {n} other rows of {} have faults: xen-migrate status", table::PATH),
+    };
+    setting.world.say(To::Err, &text);
 }
 
 fn not_in_table(ground: &look::Ground, domu: &DomuName) -> Stop {

@@ -3,33 +3,32 @@
 //! The end that was sending decides, whichever end is asked: so two people at two Dom0s cannot decide differently at once.
 
 use super::drive::{self, Drive};
-use super::{Ended, Setting, reverse};
+use super::{Ended, Setting, reverse, status};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::{CopyName, End, ending_of_reception};
 use crate::core::migrate::Trip;
 use crate::core::migrate::settle::Ending;
+use crate::core::migrate::split::{self, Split};
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
 use crate::core::table;
 
-/// The verb: one domU, or every one that the record or a leftover copy names.
+/// The verb: one domU, or every one about which `status` names this command.
 pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
+    let ground = drive::ground(setting)?;
     if let Some(domu) = domu {
+        if !ground.knows(setting.world, domu) {
+            return Err(status::unknown(domu.as_str()));
+        }
         return one(setting, domu);
     }
-    let ground = drive::ground(setting)?;
     let mut todo: Vec<DomuName> =
         ground.record.rows.iter().filter(|r| r.state.in_flight() || !r.open.is_empty()).map(|r| r.domu.clone()).collect();
-    for domain in &ground.domains {
-        let name = &domain.name;
-        let plain = name
-            .strip_suffix("--incoming")
-            .or_else(|| name.strip_suffix("--migratedaway"))
-            .or_else(|| name.strip_prefix("migrating-"));
-        if let Some(domu) = plain.and_then(|n| n.parse::<DomuName>().ok()).filter(|d| !todo.contains(d)) {
+    for domu in status::to_recover(setting, &ground) {
+        if !todo.contains(&domu) {
             todo.push(domu);
         }
     }
@@ -37,17 +36,34 @@ pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
         setting.world.say(To::Out, "Nothing is in flight, and nothing was left behind.");
         return Ok(Exit::Done);
     }
-    let mut worst = Exit::Done;
-    let mut well = 0;
+    let mut ends = Vec::new();
     for domu in &todo {
-        let exit = one(setting, domu).unwrap_or_else(|stop| {
+        ends.push(one(setting, domu).unwrap_or_else(|stop| {
             setting.world.say(To::Err, &format!("{domu}: {}", stop.text));
             stop.exit
-        });
-        well += usize::from(exit == Exit::Done);
-        worst = worst.max(exit);
+        }));
     }
-    Ok(if todo.len() > 1 && well > 0 && worst != Exit::Done { Exit::Partly } else { worst })
+    Ok(of_several(&ends))
+}
+
+/// One code for several domUs: where some went well and some did not, that; else the worst of them. Undecided is worse than failed, and
+/// both are worse than what touched nothing.
+fn of_several(ends: &[Exit]) -> Exit {
+    let rank = |exit: &Exit| match exit {
+        Exit::Done => 0,
+        Exit::Usage => 1,
+        Exit::Refused => 2,
+        Exit::Unreachable => 3,
+        Exit::Failed => 4,
+        Exit::Partly => 5,
+        Exit::Undecided => 6,
+    };
+    let well = ends.contains(&Exit::Done);
+    match ends.iter().copied().max_by_key(rank).unwrap_or(Exit::Done) {
+        Exit::Done => Exit::Done,
+        _ if well => Exit::Partly,
+        worst => worst,
+    }
 }
 
 /// Settles one domU.
@@ -57,7 +73,15 @@ pub fn one(setting: Setting<'_>, domu: &DomuName) -> Ended {
     let end = drive.look_here()?;
     match end.row.clone() {
         Some(row) if matches!(row.state, State::Arriving | State::Returning) => as_the_receiver(setting, drive, &end, &row),
-        Some(row) if row.state == State::Leaving || !row.open.is_empty() => as_the_sender(setting, drive, &row),
+        Some(row) if row.state == State::Leaving => as_the_sender(setting, drive, &row),
+        Some(row) if !row.open.is_empty() => {
+            // It came from there, or it stayed here: whose journey it was, the other end's record knows.
+            drive.face(&row.host);
+            match drive.look_there() {
+                Some(Ok(far)) if sent_by(&far, &drive.us) => ask_the_sender(setting, &mut drive, &far, &row.host),
+                _ => as_the_sender(setting, drive, &row),
+            }
+        }
         row => without_a_flight(setting, drive, &end, row),
     }
 }
@@ -75,7 +99,9 @@ fn as_the_sender(setting: Setting<'_>, mut drive: Drive<'_>, row: &Row) -> Ended
         outcome = drive.settle(&trip, false)?;
     }
     let us = drive.us.clone();
-    Ok(drive::report(setting, &row.domu, &us, &trip, &outcome))
+    let exit = drive::report(setting, &row.domu, &us, &trip, &outcome);
+    // Where it is was seen; only the other end's part is left, and it could not be reached.
+    Ok(if exit == Exit::Failed && drive.got_nowhere() { Exit::Unreachable } else { exit })
 }
 
 /// The Dom0 on which it executes, when the one it was sent to has passed it on since. Then that one is the other end.
@@ -106,19 +132,42 @@ fn as_the_receiver(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: &
     if let Some(stop) = receiving.filter(|_| far.busy.is_some()) {
         return Err(stop);
     }
-    if let Some(holder) = &far.busy {
-        let text = format!("{} is at work on {domu}: {holder}\n  nothing was touched; try again when that has ended", row.host);
-        return Err(Stop::new(Exit::Refused, text));
-    }
-    let names_us = |r: &Row| r.host.same_host(&drive.us) && (r.state == State::Leaving || !r.open.is_empty());
-    if far.row.as_ref().is_some_and(names_us) {
-        drive.touch();
-        let exit = Exit::of_code(peer.settle(domu)?);
-        let after = drive.look_here()?;
-        setting.world.say(To::Out, &format!("On {}: {}.", drive.us, after.copies_in_words()));
-        return Ok(exit);
+    not_busy(&far)?;
+    let still_open = |r: &Row| r.host.same_host(&drive.us) && !r.open.is_empty();
+    if sent_by(&far, &drive.us) || far.row.as_ref().is_some_and(still_open) {
+        return ask_the_sender(setting, &mut drive, &far, &row.host);
     }
     own_side(setting, &mut drive, end, &far, row)
+}
+
+/// That end's record says that it was sending the domU to us, and has not seen the end of it.
+fn sent_by(far: &End, us: &HostName) -> bool {
+    far.row.as_ref().is_some_and(|r| r.state == State::Leaving && r.host.same_host(us))
+}
+
+/// The sender decides; we look at what came of it here.
+fn ask_the_sender(setting: Setting<'_>, drive: &mut Drive<'_>, far: &End, sender: &HostName) -> Ended {
+    let domu = drive.domu.clone();
+    not_busy(far)?;
+    drive.tell(&format!("{domu}: it came from {sender}, which is asked to settle its journey"));
+    drive.touch();
+    let exit = Exit::of_code(Peer::new(setting.world, &drive.us, sender).settle(&domu)?);
+    let after = drive.look_here()?;
+    setting.world.say(To::Out, &format!("On {}: {}.", drive.us, after.copies_in_words()));
+    Ok(exit)
+}
+
+fn not_busy(far: &End) -> Result<(), Stop> {
+    match &far.busy {
+        None => Ok(()),
+        Some(holder) => {
+            let text = format!(
+                "{} is at work on {}: {holder}\n  nothing was touched; try again when that has ended",
+                far.host, far.domu
+            );
+            Err(Stop::new(Exit::Refused, text))
+        }
+    }
 }
 
 /// The sender has no flight on its record: it settled it, or never began. What both ends show says which.
@@ -224,8 +273,11 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
     let partner = row.as_ref().map(|r| r.host.clone()).or_else(|| end.listed.as_ref().and_then(|l| l.first().cloned()));
     let Some(partner) = partner else {
         if !leftover {
-            setting.world.say(To::Out, &format!("{domu}: nothing is in flight, and nothing was left behind."));
-            return Ok(Exit::Done);
+            let exit = tell_apart(setting, &split::apart(end, None));
+            if exit == Exit::Done {
+                setting.world.say(To::Out, &format!("{domu}: nothing is in flight, and nothing was left behind."));
+            }
+            return Ok(exit);
         }
         let text = format!(
             "UNDECIDED: {}, and neither the record nor {} names a partner to look at\n  write a row there, with the other end of its journey:  \
@@ -250,9 +302,11 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
     }
     // Whoever was told of this journey may not know its end: the line was lost, or its record could not be written.
-    if !matches!(&row, Some(row) if row.state == State::Visiting) && ssh::has_key(setting.world, &drive.us) {
+    let mut seen = None;
+    if ssh::has_key(setting.world, &drive.us) {
         drive.face(&partner);
         match drive.look_there() {
+            Some(Ok(far)) if sent_by(&far, &drive.us) => return ask_the_sender(setting, &mut drive, &far, &partner),
             Some(Ok(far))
                 if far.row.as_ref().is_some_and(|r| r.state.in_flight() && r.host.same_host(&drive.us))
                     || (far.running().is_some() && end.running().is_some()) =>
@@ -267,9 +321,11 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
                 return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
             }
             Some(Err(error)) => drive.tell(&format!("note: what the record of {partner} says is not known: {error}")),
-            _ => {}
+            Some(Ok(far)) => seen = Some(far),
+            None => {}
         }
     }
+    let apart = split::apart(end, seen.as_ref());
     let text = match row {
         Some(row) if row.state == State::Visiting && end.copies.is_empty() => return visitor_gone(setting, &drive, &row),
         Some(row) if row.state == State::Passed && end.running().is_some() => {
@@ -290,7 +346,16 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         None => format!("{domu}: nothing is in flight, and nothing was left behind."),
     };
     setting.world.say(To::Out, &text);
-    Ok(Exit::Done)
+    Ok(tell_apart(setting, &apart))
+}
+
+/// What stands alone is a person's affair, and is said as often as it is asked for.
+fn tell_apart(setting: Setting<'_>, apart: &[Split]) -> Exit {
+    for split in apart {
+        setting.world.say(To::Err, &format!("still to be done: {}", split.what));
+        split.commands.iter().for_each(|c| setting.world.say(To::Err, &format!("  {c}")));
+    }
+    if apart.is_empty() { Exit::Done } else { Exit::Failed }
 }
 
 /// It was visiting, and nothing of it is here any more: called home while this Dom0 was down, or ended.
@@ -339,5 +404,23 @@ impl Stop {
         self.text += "\n  ";
         self.text += more;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_that_all_went_wrong_the_worst_counts() {
+        for (ends, exit) in [
+            (vec![Exit::Done, Exit::Done], Exit::Done),
+            (vec![Exit::Refused, Exit::Failed], Exit::Failed),
+            (vec![Exit::Undecided, Exit::Failed, Exit::Unreachable], Exit::Undecided),
+            (vec![Exit::Done, Exit::Refused], Exit::Partly),
+            (vec![Exit::Refused], Exit::Refused),
+        ] {
+            assert_eq!(of_several(&ends), exit, "{ends:?}");
+        }
     }
 }

@@ -19,7 +19,7 @@ const LONGEST_TRAIL: usize = 16;
 pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     let world = setting.world;
     let ground = drive::ground(setting)?;
-    migrate::tell_faults(setting, &ground);
+    migrate::tell_faults(setting, &ground, domu);
     let us = ground.host.clone();
     let entry = ground.table.table.entry(domu);
     let mut words = entry.map(|e| e.options.clone()).unwrap_or_default();

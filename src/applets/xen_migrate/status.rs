@@ -8,11 +8,15 @@ use crate::adapters::To;
 use crate::adapters::look::{Ground, lock_name, receive_lock_name};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::drbd::Role;
-use crate::core::facts::{DiskSeen, ReplicaSeen};
+use crate::core::facts::{DiskSeen, End, ReplicaSeen};
+use crate::core::fault::Fault;
 use crate::core::names::DomuName;
+use crate::core::options::{self, Checked};
 use crate::core::record::{Row, State};
-use crate::core::table;
+use crate::core::table::{self, Entry};
 use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// One domU, as `--json` shows it. Names and meanings of the fields are stable.
 #[derive(Debug, Serialize)]
@@ -67,7 +71,7 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
     let all = words.is_empty() || words.iter().any(|w| w == "ALL");
     let mut domus: Vec<DomuName> = Vec::new();
     if all {
-        domus = every(&ground);
+        domus = every(setting, &ground);
     } else {
         for word in words {
             let domu: DomuName = word.parse().map_err(|bad| Stop::new(Exit::Usage, format!("{bad}")))?;
@@ -77,38 +81,65 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
         }
     }
     let lines: Vec<Line> = domus.iter().map(|domu| line(setting, &ground, domu)).collect();
+    let table = &ground.table.table;
+    let mut faults: Vec<Fault> = table.faults.clone();
+    faults.extend(table.entries.iter().flat_map(|entry| misfits(setting, &ground, entry)));
+    faults.sort_by_key(|f| (f.line, f.column));
+    let rows: Vec<u32> = domus.iter().flat_map(|domu| own_lines(&ground, domu)).collect();
+    let (told, others): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|f| all || rows.contains(&f.line));
+    let others: BTreeSet<u32> = others.iter().map(|f| f.line).collect();
+    let rendered = |faults: &[&Fault]| faults.iter().map(|f| f.render(table::PATH, &ground.table.text)).collect::<Vec<_>>();
     if json {
         let report = Report {
             version: 1,
             host: ground.host.as_str(),
             toolstack: ground.toolstack.program(),
             domus: &lines,
-            faults: ground.table.faults(),
+            faults: rendered(&faults.iter().collect::<Vec<_>>()),
             unseen: &ground.drbd.unseen,
         };
         let text = serde_json::to_string_pretty(&report).map_err(|e| Stop::new(Exit::Failed, e.to_string()))?;
         setting.world.say(To::Out, &text);
     } else {
-        migrate::tell_faults(setting, &ground);
+        rendered(&told).iter().for_each(|f| setting.world.say(To::Err, f));
+        migrate::tell_others(setting, others.len());
         ground.drbd.unseen.iter().for_each(|what| setting.world.say(To::Err, &format!("not seen: {what}")));
+        if ground.table.missing && all && !lines.is_empty() {
+            let text = format!("There is no {} yet: what is listed is what is on the record, or runs here on DRBD.", table::PATH);
+            setting.world.say(To::Err, &text);
+        }
         table_of(setting, &ground, &lines);
     }
-    let unknown: Vec<&str> = lines.iter().filter(|l| !all && l.state == "unknown").map(|l| l.domu.as_str()).collect();
-    if !unknown.is_empty() {
-        let text = format!("{}: no domU of that name is here, in {}, or on the record", unknown.join(", "), table::PATH);
-        return Err(Stop::new(Exit::Usage, text));
+    let names: Vec<&str> = lines.iter().filter(|l| !all && l.state == "unknown").map(|l| l.domu.as_str()).collect();
+    if !names.is_empty() {
+        return Err(unknown(&names.join(", ")));
     }
-    Ok(if ground.table.table.faults.is_empty() { Exit::Done } else { Exit::Usage })
+    Ok(if told.is_empty() { Exit::Done } else { Exit::Usage })
 }
 
-/// Every domU of the table, of the record, and every leftover copy.
-fn every(ground: &Ground) -> Vec<DomuName> {
+/// A name that says nothing to this Dom0.
+pub(super) fn unknown(names: &str) -> Stop {
+    Stop::new(Exit::Usage, format!("{names}: no domU of that name is here, in {}, or on the record", table::PATH))
+}
+
+/// The domUs about which a line of `status` names `recover`.
+pub(super) fn to_recover(setting: Setting<'_>, ground: &Ground) -> Vec<DomuName> {
+    let names_it = |domu: &DomuName| {
+        let recover = format!("xen-migrate recover {domu}");
+        line(setting, ground, domu).notes.iter().any(|note| note.ends_with(&recover))
+    };
+    every(setting, ground).into_iter().filter(names_it).collect()
+}
+
+/// Every domU of the table, of the record, every leftover copy, and what runs here on DRBD without a row anywhere.
+fn every(setting: Setting<'_>, ground: &Ground) -> Vec<DomuName> {
     let mut domus: Vec<DomuName> = ground.table.table.entries.iter().map(|e| e.domu.clone()).collect();
     let mut add = |domu: DomuName| {
         if !domus.contains(&domu) {
             domus.push(domu);
         }
     };
+    ground.table.table.faulty_domus().for_each(&mut add);
     ground.record.rows.iter().for_each(|r| add(r.domu.clone()));
     for domain in &ground.domains {
         let name = &domain.name;
@@ -120,13 +151,46 @@ fn every(ground: &Ground) -> Vec<DomuName> {
             add(domu);
         }
     }
+    for domu in ground.domains.iter().filter_map(|domain| domain.name.parse::<DomuName>().ok()) {
+        // What could not be looked at may well be on DRBD.
+        let on_drbd = |end: End| !end.replicas.is_empty() || !end.unseen.is_empty();
+        if !domus.contains(&domu) && ground.end(setting.world, &domu, &[], false).is_ok_and(on_drbd) {
+            domus.push(domu);
+        }
+    }
     domus
+}
+
+/// What is wrong with a row that reads well: options that its toolstack does not take, a file that is not there, no other Dom0.
+fn misfits(setting: Setting<'_>, ground: &Ground, entry: &Entry) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (host, column) in entry.hosts.iter().zip(&entry.host_columns).filter(|(host, _)| host.same_host(&ground.host)) {
+        faults.push(Fault::new(entry.line, *column, format!("{host} is this very Dom0"), "another Dom0"));
+    }
+    let column = |place: usize| entry.columns.get(place).copied().unwrap_or(1);
+    match options::check(ground.toolstack, &entry.options) {
+        Err(bad) => faults.push(Fault::new(entry.line, column(bad.place), bad.to_string(), "")),
+        Ok(Checked { config: Some((path, place)), .. }) => {
+            if let Err(why) = setting.world.read(Path::new(&path)) {
+                faults.push(Fault::new(entry.line, column(place), format!("{path}: {why}"), "a file that can be read"));
+            }
+        }
+        Ok(_) => {}
+    }
+    faults
+}
+
+/// The lines of the table that begin with this domU.
+fn own_lines(ground: &Ground, domu: &DomuName) -> Vec<u32> {
+    let table = &ground.table.table;
+    table.faults_of(domu).map(|f| f.line).chain(table.entry(domu).map(|e| e.line)).collect()
 }
 
 fn line(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Line {
     let mut notes = Vec::new();
     let row = ground.record.row(domu);
     let entry = ground.table.table.entry(domu);
+    let faulty = ground.table.table.faulty_line(domu);
     let (end, unseen) = match ground.end(setting.world, domu, &[], false) {
         Ok(end) => (Some(end), None),
         Err(error) => (None, Some(error.to_string())),
@@ -143,7 +207,7 @@ fn line(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Line {
         }
         (None, Some(row)) if row.state.in_flight() => (None, row.state.to_string()),
         (None, _) if !copies.is_empty() => (None, "left over".to_string()),
-        (None, None) if entry.is_none() && config.is_none() => (None, "unknown".to_string()),
+        (None, None) if entry.is_none() && config.is_none() && faulty.is_none() => (None, "unknown".to_string()),
         (None, _) => (None, "absent".to_string()),
     };
 
@@ -152,10 +216,15 @@ fn line(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Line {
     if let Some(end) = &end {
         remarks(&mut notes, setting, ground, domu, end, row);
     }
-    if entry.is_none() && row.is_none() && plain.is_some() {
+    if let Some(line) = faulty {
+        notes.push(format!("its row in {} has a fault (line {line}) and is not acted on", table::PATH));
+    } else if entry.is_none() && row.is_none() && plain.is_some() {
         notes.push(format!("it has no row in {}", table::PATH));
     }
-    unreplicated(&mut notes, disks);
+    if row.is_none() && copies.is_empty() {
+        absent(&mut notes, domu, entry, replicas);
+    }
+    unreplicated(&mut notes, ground, disks);
     Line {
         domu: domu.clone(),
         host,
@@ -188,14 +257,7 @@ fn resource(seen: &ReplicaSeen) -> Resource {
 }
 
 /// What does not fit together, and what to type about it.
-fn remarks(
-    notes: &mut Vec<String>,
-    setting: Setting<'_>,
-    ground: &Ground,
-    domu: &DomuName,
-    end: &crate::core::facts::End,
-    row: Option<&Row>,
-) {
+fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu: &DomuName, end: &End, row: Option<&Row>) {
     let recover = format!("xen-migrate recover {domu}");
     let holder = setting.world.lock_holder(&lock_name(domu)).or_else(|| setting.world.lock_holder(&receive_lock_name(domu)));
     if let Some(holder) = &holder {
@@ -240,8 +302,9 @@ fn remarks(
             let flight = row.is_some_and(|row| row.state.in_flight() || row.open.contains(&r.resource));
             notes.push(match flight && holder.is_none() {
                 true => format!("{} is StandAlone with its journey on the record: {recover}", r.resource),
+                false if holder.is_some() => format!("{} is StandAlone", r.resource),
                 false => {
-                    format!("{} is StandAlone, perhaps a split brain: look at both ends before `drbdadm connect`", r.resource)
+                    format!("{} is StandAlone, perhaps a split brain; what is known, and the commands: {recover}", r.resource)
                 }
             });
         }
@@ -259,7 +322,24 @@ fn all_secondary(replicas: &[ReplicaSeen]) -> bool {
         && replicas.iter().all(|r| r.replica.is_connected() && r.replica.role == Role::Secondary && !r.replica.peer_is_primary())
 }
 
-fn unreplicated(notes: &mut Vec<String>, disks: &[DiskSeen]) {
+/// Nothing of it is here and the record says nothing: what DRBD shows of where it may be.
+fn absent(notes: &mut Vec<String>, domu: &DomuName, entry: Option<&Entry>, replicas: &[ReplicaSeen]) {
+    let Some(seen) = replicas.iter().find(|r| r.replica.peer_is_primary()) else { return };
+    let named = seen.replica.peers.iter().find(|p| p.role == Role::Primary && p.name != "peer").map(|p| p.name.clone());
+    let host = named.or_else(|| entry.and_then(|e| e.hosts.first()).map(|h| h.to_string())).unwrap_or("another Dom0".to_string());
+    notes.push(format!(
+        "another host has {} Primary, and the record here does not say that it was sent there; if {host} runs it: xen-migrate reverse {domu}",
+        seen.replica.resource
+    ));
+}
+
+fn unreplicated(notes: &mut Vec<String>, ground: &Ground, disks: &[DiskSeen]) {
+    if !ground.drbd.unseen.is_empty() {
+        if !disks.is_empty() {
+            notes.push("DRBD could not be asked, so whether its disks are replicated could not be seen".to_string());
+        }
+        return;
+    }
     for disk in disks.iter().filter(|d| d.resource.is_none() && d.writable && !d.cdrom) {
         notes.push(format!("disk {} ({}) is not replicated by DRBD", disk.vdev, disk.target));
     }

@@ -162,12 +162,14 @@ impl Objections {
     }
 
     fn about_resources(&mut self, here: &End, there: Option<&End>, trip: &Trip) {
-        for disk in here.disks.iter().filter(|d| d.resource.is_none() && d.writable && !d.cdrom) {
+        // Where DRBD could not be asked, that is the objection: what it replicates is not known.
+        let known = here.unseen.is_empty();
+        for disk in here.disks.iter().filter(|d| known && d.resource.is_none() && d.writable && !d.cdrom) {
             let seen = format!("disk {} is {}, which DRBD does not replicate", disk.vdev, disk.target);
             let advice = "if both Dom0s really share it: --despite disks".to_string();
             self.add(Check::Disks, seen, "every disk that is written on DRBD", advice);
         }
-        if here.running().is_some() && here.disks.iter().all(|d| d.resource.is_none()) {
+        if known && here.running().is_some() && here.disks.iter().all(|d| d.resource.is_none()) {
             let advice = "if both Dom0s really share its disks: --despite disks".to_string();
             self.add(Check::Disks, format!("{} has no DRBD disk", here.domu), "at least one", advice);
         }
@@ -221,7 +223,10 @@ impl Objections {
             if peer.connection != Connection::Connected {
                 let advice = match peer.connection {
                     Connection::StandAlone => {
-                        format!("StandAlone may be a split brain: look at both ends before `drbdadm connect {name}`")
+                        format!(
+                            "xen-migrate recover {}   (is it a split brain? it says whose data counts, with the commands)",
+                            end.domu
+                        )
                     }
                     _ => format!("mend the link to {who}, then: drbdadm cstate {name}"),
                 };

@@ -5,12 +5,14 @@
 //! * [`gate`]: what the receiving end makes sure of while it comes.
 //! * [`settle`]: whatever happened since — success, failure, crash, cut link — what is true now, and which deeds put the rest in order.
 //!   A migration that went well and a recovery after a power cut are the same decision.
+//! * [`split`]: what two histories of one disk leave to a person.
 
 pub mod check;
 pub mod gate;
 pub mod permit;
 pub mod prepare;
 pub mod settle;
+pub mod split;
 #[cfg(test)]
 mod testing;
 mod tidy;

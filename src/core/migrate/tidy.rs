@@ -1,8 +1,9 @@
 //! Putting things in order once it is known where the domU is: leftovers, roles, options, records.
 
+use super::Trip;
 use super::settle::{Ending, Far, Settlement, third_primary};
-use super::{Trip, promoted_early};
-use crate::core::drbd::{Connection, Generation, Role};
+use super::split::{self, alone};
+use crate::core::drbd::{Generation, Role};
 use crate::core::facts::{CopyName, End, ReplicaSeen};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::{Row, State};
@@ -225,34 +226,9 @@ impl<'a> Tidy<'a> {
     }
 
     fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&HostName>) {
-        // Whose data counts is certain where the domU never left, or where the target became Primary after it had stopped here.
-        let brought = self.here.disks.iter().chain(&there.disks).any(|d| d.resource.as_ref() == Some(name));
-        let visited = there.row.as_ref().is_some_and(|row| row.state == State::Visiting);
-        let stayed = |host: &HostName| *host == self.here.host && !visited;
-        let late = brought && !promoted_early(self.here, there, name);
-        let Some(runs) = data.filter(|host| late || stayed(host)) else {
-            self.pending.push(format!(
-                "{name} is a split brain: the link was lost while both ends were Primary, and each may have something that the other lacks. \
-                 Look at both before you decide whose data is given up"
-            ));
-            self.commands.extend([
-                format!("on the host whose data is given up: drbdadm secondary {name}; drbdadm connect --discard-my-data {name}"),
-                format!("on the other: drbdadm connect {name}"),
-            ]);
-            return;
-        };
-        let other = if *runs == self.here.host { &there.host } else { &self.here.host };
-        self.pending.push(format!(
-            "{name} is a split brain: the link was lost while both ends were Primary. {runs} runs the domU and has what it wrote; {}",
-            match late {
-                true => format!("the domU never ran on {other} after that"),
-                false => format!("as far as the records say, the domU never ran on {other}"),
-            }
-        ));
-        self.commands.extend([
-            format!("on {other}: drbdadm secondary {name}; drbdadm connect --discard-my-data {name}   (what {other} alone has is lost)"),
-            format!("on {runs}: drbdadm connect {name}"),
-        ]);
+        let split = split::after_a_journey(name, self.here, there, data);
+        self.pending.push(split.what);
+        self.commands.extend(split.commands);
     }
 
     /// The other end's record, while it still has the flight on it.
@@ -282,10 +258,6 @@ impl<'a> Tidy<'a> {
         self.steps.dedup_by(|second, first| second.deed == first.deed && second.place == first.place);
         Settlement { ending, steps: self.steps, pending: self.pending, commands: self.commands }
     }
-}
-
-fn alone(seen: &ReplicaSeen) -> bool {
-    seen.replica.peers.iter().any(|p| p.connection == Connection::StandAlone)
 }
 
 /// Two rows say the same, whatever their time.

@@ -41,7 +41,10 @@ Examples (cargo run --example lab -- …):
   lab power off dom0-beta            and `lab power on dom0-beta` boots it again
   lab pass 60                        a minute passes
   lab plan --at my-domu-1:suspended kill-tools dom0-alpha
-  lab new /tmp/pair --preset pair --drbd 9 --disks phy";
+  lab new /tmp/pair --preset pair --drbd 9 --disks phy
+
+XEN_DRBD_LAB=DIR (an absolute path): where the default fleet is, and which one was used last; otherwise xen-drbd-lab in cargo's target
+folder, so that each clone has its own.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

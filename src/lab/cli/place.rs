@@ -10,7 +10,10 @@ pub fn folder(given: Option<&Path>, tool: Option<&Path>) -> Result<Folder, Fault
     let folder = match given {
         Some(dir) => told(Folder::open(dir))?,
         None => match last() {
-            Some(folder) => folder,
+            Some(folder) => {
+                eprintln!("lab: on the fleet in {}   (--dir takes another)", folder.dir().display());
+                folder
+            }
             None => return fresh(tool),
         },
     };
@@ -42,6 +45,7 @@ fn last() -> Option<Folder> {
 fn fresh(tool: Option<&Path>) -> Result<Folder, Fault> {
     let dir = home().join("fleet");
     if let Ok(folder) = Folder::open(&dir) {
+        eprintln!("lab: on the fleet in {}   (--dir takes another)", folder.dir().display());
         return Ok(folder);
     }
     let folder = presets::make(&presets::New::article(dir), tool)?;
@@ -50,9 +54,18 @@ fn fresh(tool: Option<&Path>) -> Result<Folder, Fault> {
     Ok(folder)
 }
 
-/// `xen-drbd-lab` in the user's cache folder.
+/// Where the default fleet and the note of the one used last are: what `XEN_DRBD_LAB` says; else beside the programs of this very clone, so
+/// that two clones never use one fleet; else, for a lab that lies in no target folder, in the user's cache folder.
 fn home() -> PathBuf {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    cache.unwrap_or_else(std::env::temp_dir).join("xen-drbd-lab")
+    let cache = || absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    absolute("XEN_DRBD_LAB")
+        .or_else(|| target().map(|target| target.join("xen-drbd-lab")))
+        .unwrap_or_else(|| cache().unwrap_or_else(std::env::temp_dir).join("xen-drbd-lab"))
+}
+
+/// cargo's target folder, where this lies in its PROFILE/examples.
+fn target() -> Option<PathBuf> {
+    let profile = std::env::current_exe().ok()?.parent().filter(|p| p.ends_with("examples"))?.parent()?.to_path_buf();
+    profile.parent().map(Path::to_path_buf)
 }
