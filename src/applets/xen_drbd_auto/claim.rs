@@ -4,7 +4,7 @@ use super::{Setting, round};
 use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
-use crate::adapters::{LockError, To, World, drbd, xen};
+use crate::adapters::{LockError, To, World, drbd, here, xen};
 use crate::core::boot::claim::{Stands, can_be_guarded, guarded, holds, stands};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Decision, resources};
@@ -54,8 +54,14 @@ pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary
 /// Puts back what a claim that was interrupted has changed of a resource; with `demote` the role as well.
 pub fn give_back(setting: Setting<'_>, diary: &mut Diary, name: &ResourceName, demote: bool) {
     let world = setting.world;
+    let down = here::host(world).is_ok_and(|host| {
+        let ground = look::drbd_ground(world, &host);
+        ground.unseen.is_empty() && ground.replica_without_options(name).is_none_or(|seen| !seen.replica.is_up())
+    });
+    // What is down has no role and no options; up again, it has those of the file.
+    let demote = demote && !down;
     let done = if demote { deeds::demote(world, name) } else { Ok(()) };
-    let done = done.and_then(|()| deeds::put_options_back(world, name));
+    let done = done.and_then(|()| if down { Ok(()) } else { deeds::put_options_back(world, name) });
     match done {
         Ok(()) => {
             diary.release(name);
@@ -132,7 +138,7 @@ impl Claim<'_> {
     fn create(&mut self) -> Result<(), String> {
         let created = xen::create(self.world(), self.toolstack(), &self.config.path(), false);
         // Whatever it says: what is there now is what counts, and is ours, for nothing of it was there before.
-        let domains = xen::domains(self.world(), self.toolstack(), false).map_err(|e| e.to_string())?;
+        let domains = self.domains()?;
         self.created = domains.into_iter().find(|d| d.name == self.planned.domu.as_str());
         match (created, &self.created) {
             (Ok(_), Some(_)) => Ok(()),
@@ -141,15 +147,36 @@ impl Claim<'_> {
         }
     }
 
+    /// Every domain here; asked again for a while, for much hangs on it.
+    fn domains(&self) -> Result<Vec<Domain>, String> {
+        let world = self.world();
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            match xen::domains(world, self.toolstack(), false) {
+                Ok(domains) => return Ok(domains),
+                Err(why) if asked >= 5 => return Err(why.to_string()),
+                Err(_) => world.rest(Duration::from_secs(1)),
+            }
+        }
+    }
+
+    /// The error: it is seen to be dead. What could not be seen is no reason to destroy it.
     fn look_at_it(&mut self) -> Result<Option<String>, String> {
         let world = self.setting.world;
         let start = world.clock();
         loop {
-            let domains = xen::domains(world, self.toolstack(), false).map_err(|e| e.to_string())?;
+            let domains = match self.domains() {
+                Ok(domains) => domains,
+                Err(why) => return Ok(Some(format!("it was created, and could not be looked at: {why}"))),
+            };
             let id = self.created.as_ref().map(|d| d.id);
             let domain = domains.iter().find(|d| Some(d.id) == id && d.name == self.planned.domu.as_str());
             let blocks = match domain {
-                Some(domain) => xen::block_devices(world, self.toolstack(), domain.id).map_err(|e| e.to_string())?,
+                Some(domain) => match xen::block_devices(world, self.toolstack(), domain.id) {
+                    Ok(blocks) => blocks,
+                    Err(why) => return Ok(Some(format!("it runs, and its disks could not be looked at: {why}"))),
+                },
                 None => vec![],
             };
             match stands(domain, &blocks) {

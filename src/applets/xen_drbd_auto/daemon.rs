@@ -124,14 +124,13 @@ fn wait(world: &dyn World, until: Duration, interest: &[ResourceName]) {
         // The first lines tell what is: what happened since the last look is in them.
         if picture.complete() && of(&picture.replicas(), interest) != before { Flow::Stop } else { Flow::On }
     };
+    let began = world.clock();
     match world.listen(call.as_ref(), until, &mut heard) {
         Ok(Woken::Heard | Woken::Time | Woken::Asked) => {}
-        // A stream that ends at once must not become a busy loop; a later turn starts it anew.
-        Ok(Woken::Ended) | Err(_) => {
-            let pause = until.saturating_sub(world.clock()).min(Duration::from_secs(30));
-            let until = world.clock() + pause;
-            let _ = world.listen(None, until, &mut |_| Flow::On);
-        }
+        // One that has lived for a while is started anew, after the look that makes up for what it may have missed.
+        Ok(Woken::Ended) if world.clock().saturating_sub(began) > Duration::from_secs(10) => {}
+        // One that ends at once (an 8.4 that knows no events2) would make a busy loop: the clock and a person are left.
+        Ok(Woken::Ended) | Err(_) => drop(world.listen(None, until, &mut |_| Flow::On)),
     }
 }
 

@@ -2,16 +2,19 @@
 
 use super::round::{self, Which};
 use super::{Ended, Setting, failed};
-use crate::adapters::{Summons, To, boot};
+use crate::adapters::{Held, Summons, To, boot};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::Diary;
 use std::time::Duration;
+
+/// How long another round is waited for. It may be creating one domU after the other.
+const ROUND_TIME: Duration = Duration::from_secs(300);
 
 /// Decides once for every domU, and leaves what must wait to the background.
 pub fn start(setting: Setting<'_>) -> Ended {
     let world = setting.world;
     let round = {
-        let _held = round::begin(world, "xen-drbd-auto start")?;
+        let _held = patiently(setting)?;
         round::make(setting, Which::All)?
     };
     foreign(setting, &round.diary);
@@ -22,6 +25,20 @@ pub fn start(setting: Setting<'_>) -> Ended {
         wait_in_the_background(setting, &round.diary)?;
     }
     Ok(round.worst.code())
+}
+
+/// The daemon may be in the middle of a round, which ends by itself.
+fn patiently(setting: Setting<'_>) -> Result<Box<dyn Held>, Stop> {
+    let world = setting.world;
+    let start = world.clock();
+    loop {
+        match round::begin(world, "xen-drbd-auto start") {
+            Err(stop) if stop.exit == Exit::Refused && world.clock().saturating_sub(start) < ROUND_TIME => {
+                world.rest(Duration::from_millis(500));
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Somebody waits, or something must still be put back.
