@@ -12,7 +12,7 @@
 
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
 use super::{Trip, promoted_early};
-use crate::core::drbd::Role;
+use crate::core::drbd::{Connection, Role};
 use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::{Row, State};
@@ -219,7 +219,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         // It executes there.
         (None, sent, Some((_, Is::Executing)), _) => match sent {
             Some((_, Is::Executing)) => undecided(look()),
-            _ => arrived(here, there),
+            _ => arrived(here, there, trip),
         },
         (Some(_), _, Some((_, Is::Executing)), _) => undecided(look()),
 
@@ -249,7 +249,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
             ))
         }
         // It has its name already, so it was given permission, and was not unpaused.
-        (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(here, there),
+        (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(here, there, trip),
         (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) if ours => {
             Verdict::First(Step::there(Deed::Unpause { id: copy.domain.id }, "it was given its name, and no other copy can run"))
         }
@@ -366,7 +366,7 @@ fn passed_on(here: &End, there: &End, left: Option<&CopySeen>) -> Verdict {
 }
 
 /// It executes there (or waits there paused, as was asked): is it well?
-fn arrived(here: &End, there: &End) -> Verdict {
+fn arrived(here: &End, there: &End, trip: &Trip) -> Verdict {
     let mut doubts = Vec::new();
     // An HVM guest without PV drivers never connects its disks this way: then only the roles speak.
     let copy = there.copy(CopyName::Plain).filter(|c| c.kind.as_deref() != Some("hvm"));
@@ -393,13 +393,26 @@ fn arrived(here: &End, there: &End) -> Verdict {
             format!("xen-migrate recover {domu}"),
         ]);
     }
-    let lost = |r: &&ReplicaSeen| !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource);
+    // What stands alone, perhaps only because the options differ, is connected first: DRBD itself finds out whether each end has something
+    // that the other lacks, and refuses then.
+    let alone = |end: &End, name: &ResourceName| {
+        end.replica(name).is_some_and(|r| r.replica.peers.iter().any(|p| p.connection == Connection::StandAlone))
+    };
+    let ours = |name: &ResourceName| [here, there].iter().any(|end| end.row.as_ref().is_some_and(|row| row.open.contains(name)));
+    let split = |name: &ResourceName| trip.reconnected.contains(name) && (alone(here, name) || alone(there, name));
+    let untried =
+        |name: &ResourceName| !trip.reconnected.contains(name) && ours(name) && (alone(here, name) || alone(there, name));
+    let lost = |r: &&ReplicaSeen| {
+        !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource) && !untried(&r.replica.resource)
+    };
     let lost: Vec<&ResourceName> = here.replicas.iter().filter(lost).map(|r| &r.replica.resource).collect();
     if !lost.is_empty() {
         doubts.extend(lost.iter().map(|name| {
             format!(
-                "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
-                there.host, here.host
+                "{name} {}, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
+                if split(name) { "is a split brain" } else { "is not connected" },
+                there.host,
+                here.host
             )
         }));
         doubts.push(format!("pause it at once, on {}: {} pause {domu}", there.host, there.toolstack));
