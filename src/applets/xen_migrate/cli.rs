@@ -132,6 +132,9 @@ pub struct Setup {
     /// The address that the peer sees us come from, where it cannot be found out
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub from: Option<String>,
+    /// Where xen-migrate is on the peer (default: where it is here, in a folder `bin`; else /usr/local/bin/xen-migrate)
+    #[arg(long, value_name = "FILE", value_parser = program)]
+    pub program: Option<String>,
     /// The kind of key, for peers too old for ed25519
     #[arg(long, value_name = "ed25519|rsa", default_value = "ed25519", value_parser = ["ed25519", "rsa"])]
     pub key_type: String,
@@ -151,6 +154,15 @@ fn check(word: &str) -> Result<Check, String> {
 
 fn address(word: &str) -> Result<String, String> {
     word.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| "an IP address is expected".to_string())
+}
+
+/// A path that stands in `command="…"` as it is, for a shell.
+fn program(word: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
+    match word.starts_with('/') && word.chars().all(plain) {
+        true => Ok(word.to_string()),
+        false => Err("the full path of a program is expected, of letters, digits and / . _ + -".to_string()),
+    }
 }
 
 fn toolstack(word: &str) -> Result<Toolstack, String> {
@@ -182,5 +194,12 @@ mod tests {
             assert!(Cli::try_parse_from(args).is_err(), "{args:?}");
         }
         assert!(Cli::try_parse_from(["xen-migrate", "migrate", "web", "--despite", "drbd"]).is_err());
+        for (program, well) in [("/usr/bin/xen-migrate", true), ("xen-migrate", false), ("/x\"y", false), ("/x y", false)] {
+            assert_eq!(
+                Cli::try_parse_from(["xen-migrate", "setup", "dom0-beta", "--program", program]).is_ok(),
+                well,
+                "{program}"
+            );
+        }
     }
 }

@@ -41,6 +41,9 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
 /// `others` are further partners; the domU may be on one of them already.
 pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[HostName], options: &Checked, how: &How) -> Ended {
     let us = crate::adapters::here::host(setting.world)?;
+    if to.same_host(&us) {
+        return Err(refusal(domu, to, &[check::this_very_host(to)]));
+    }
     let purpose = format!("xen-migrate migrate {domu} to {to}");
     let mut drive = Drive::start(setting, &us, domu, &purpose)?;
     drive.face(to);

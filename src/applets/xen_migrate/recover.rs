@@ -8,9 +8,9 @@ use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::{CopyName, End, ending_of_reception};
-use crate::core::migrate::Trip;
 use crate::core::migrate::settle::Ending;
 use crate::core::migrate::split::{self, Split};
+use crate::core::migrate::{Trip, asking};
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
@@ -385,7 +385,7 @@ pub fn start_advice(setting: Setting<'_>, end: &End) {
     let say = |text: &str| setting.world.say(To::Err, text);
     say("To start it at home, once you are sure that no other Dom0 runs it:");
     for seen in &end.replicas {
-        say(&format!("  drbdsetup status {}   (now: {})", seen.replica.resource, seen.in_words()));
+        say(&format!("  {}   (now: {})", asking(end.generation, &[&seen.replica.resource]), seen.in_words()));
     }
     say(&format!("  {} create {config}", end.toolstack));
 }

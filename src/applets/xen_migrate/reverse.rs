@@ -39,13 +39,20 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
         (None, Some(entry)) => entry.hosts[0].clone(),
         (None, None) => {
             let text = format!(
-                "neither the record nor {} says where {domu} could be\n  write a row there:  {domu}  THE-DOM0-WHERE-IT-IS\n  and then: \
-                 xen-migrate reverse {domu}",
+                "neither the record nor {} of {us} says where {domu} could be\n  on {us}, write a row there:  {domu}  THE-DOM0-WHERE-IT-IS\n  \
+                 and then: xen-migrate reverse {domu}",
                 table::PATH
             );
             return Err(Stop::new(Exit::Usage, text));
         }
     };
+    if begin.same_host(&us) {
+        let text = format!(
+            "{domu} does not run here, and the host that is named for it is this very Dom0\n  on {us}: mend its row in {}",
+            table::PATH
+        );
+        return Err(Stop::new(Exit::Usage, text));
+    }
     if !ssh::has_key(world, &us) {
         let text = format!(
             "{domu} should be on {begin}, which cannot be asked: there is no dedicated key {}\n  try: xen-migrate setup {begin}",

@@ -1,9 +1,11 @@
 //! May a migration begin? Everything that can be seen is looked at, and every objection is told at once, with its evidence.
 
-use super::{Trip, older};
+use super::{Trip, asking, older};
 use crate::core::drbd::{Connection, Disk, Generation, Replication, Role};
 use crate::core::facts::{CopyName, End, PROTOCOL, Promoter, ReplicaSeen};
+use crate::core::names::HostName;
 use crate::core::record::State;
+use crate::core::table;
 use std::fmt;
 use std::str::FromStr;
 
@@ -94,6 +96,16 @@ pub fn unchecked(trip: &Trip) -> String {
     )
 }
 
+/// The partner is this Dom0 itself.
+pub fn this_very_host(to: &HostName) -> Objection {
+    Objection {
+        check: Check::Host,
+        seen: format!("{to} is this very Dom0"),
+        wanted: "another Dom0".to_string(),
+        advice: format!("name another Dom0 in {}", table::PATH),
+    }
+}
+
 struct Objections {
     list: Vec<Objection>,
 }
@@ -107,8 +119,7 @@ impl Objections {
         let domu = &here.domu;
         let recover = format!("xen-migrate recover {domu}");
         if trip.to.same_host(&here.host) {
-            let advice = "name another Dom0 in /etc/xen/migrate-tab.txt".to_string();
-            self.add(Check::Host, format!("{} is this very Dom0", trip.to), "another Dom0", advice);
+            self.list.push(this_very_host(&trip.to));
         }
         if let Some(row) = &here.row {
             if row.state.in_flight() {
@@ -179,14 +190,27 @@ impl Objections {
         }
         let Some(there) = there else { return };
         for seen in &here.replicas {
+            let before = self.list.len();
+            let apart = !seen.replica.is_connected() && seen.replica.is_up();
             let name = &seen.replica.resource;
             match there.replica(name) {
                 None => {
-                    let advice = format!("on {}: drbdadm up {name}", trip.to);
-                    self.add(Check::Drbd, format!("{} does not know the resource {name}", trip.to), "it up on both ends", advice);
+                    let advice =
+                        format!("make its file below /etc/drbd.d the same on both Dom0s, then on {}: drbdadm up {name}", trip.to);
+                    let seen = format!("the drbd.conf of {} has no resource {name} with an `on {}`", trip.to, there.host);
+                    self.add(Check::Drbd, seen, "the same resource on both ends", advice);
                 }
                 Some(far) => {
                     self.about_health(there, far, Some(Role::Secondary), "there");
+                    // One link that is down was told as it is seen from here.
+                    if apart {
+                        let told = format!("{name} is not connected");
+                        let mut at = 0;
+                        self.list.retain(|o| {
+                            at += 1;
+                            at <= before || !o.seen.starts_with(&told)
+                        });
+                    }
                     if far.configured.options.two_primaries != seen.configured.options.two_primaries {
                         let advice = "make the two files the same, then `drbdadm adjust` on both".to_string();
                         let what = format!("allow-two-primaries of {name} differs between the two drbd.conf");
@@ -211,9 +235,15 @@ impl Objections {
         if !r.is_up() {
             return object(format!("{name} is not up {place}"), "it up", format!("on {}: drbdadm up {name}", end.host));
         }
+        let ask = asking(end.generation, &[name]);
+        let devices: Vec<&str> = seen.configured.volumes.iter().map(|v| v.device.as_str()).collect();
+        let holder = match r.role {
+            Role::Primary => format!("on {}: fuser -v {}   (who holds it?)", end.host, devices.join(" ")),
+            _ => format!("on {}: {ask}", end.host),
+        };
         if let Some(role) = role.filter(|role| &r.role != role) {
             let wanted = if role == Role::Primary { "Primary where the domU runs" } else { "Secondary where it does not run" };
-            object(format!("{name} is {} {place}", r.role), wanted, format!("find out who holds it: drbdsetup status {name}"));
+            object(format!("{name} is {} {place}", r.role), wanted, holder.clone());
         }
         if r.peers.is_empty() {
             object(format!("{name} has no peer configured"), "a replica on the other end", format!("drbdadm adjust {name}"));
@@ -233,14 +263,14 @@ impl Objections {
                 object(format!("{name} is not connected to {who} ({})", peer.connection), "Connected", advice);
             } else if let Some(v) = peer.volumes.iter().find(|v| v.replication != Replication::Established) {
                 let what = format!("{name}/{} is being synchronised ({})", v.number, v.replication);
-                object(what, "no resync running", format!("wait for its end: drbdsetup status {name}"));
+                object(what, "no resync running", format!("{ask}   (wait for its end)"));
             } else if let Some(v) = peer.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
                 let what = format!("{name}/{} is {} at {who}", v.number, v.disk);
-                object(what, "UpToDate on both ends", format!("drbdsetup status {name}, on both ends"));
+                object(what, "UpToDate on both ends", format!("on both ends: {ask}"));
             }
         }
         if r.volumes.is_empty() || r.peers.iter().any(|p| p.connection == Connection::Connected && p.volumes.is_empty()) {
-            object(format!("{name} shows no volume"), "every volume seen", format!("drbdsetup status {name}"));
+            object(format!("{name} shows no volume"), "every volume seen", ask.clone());
         }
         let missing = seen.configured.volumes.iter().find(|c| !r.volumes.iter().any(|v| v.number == c.number));
         if let Some(volume) = missing {
@@ -248,7 +278,7 @@ impl Objections {
         }
         if let Some(v) = r.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
             let what = format!("{name}/{} is {} {place}", v.number, v.disk);
-            object(what, "UpToDate on both ends", format!("drbdsetup status {name}"));
+            object(what, "UpToDate on both ends", ask.clone());
         }
     }
 
@@ -286,7 +316,7 @@ impl Objections {
             && there.fqdn != trip.to.as_str()
         {
             let seen = format!("{} answers that it is {}", trip.to, there.host);
-            let advice = format!("getent hosts {}; is the name right in the table and in /etc/hosts?", trip.to);
+            let advice = format!("getent hosts {}   (is the name right in the table and in /etc/hosts?)", trip.to);
             self.add(Check::Host, seen, "the host that was asked for", advice);
         }
         if there.host == here.host {

@@ -11,7 +11,7 @@
 //! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
 
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
-use super::{Trip, promoted_early};
+use super::{Trip, asking, nobody_runs_it, promoted_early};
 use crate::core::drbd::Role;
 use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
 use crate::core::names::{HostName, ResourceName};
@@ -377,7 +377,7 @@ fn arrived(here: &End, there: &End) -> Verdict {
     if !doubts.is_empty() {
         let (tool, id) = (there.toolstack, copy_id(there));
         commands.extend([
-            format!("on {}: {tool} block-list {id}; drbdsetup status", there.host),
+            format!("on {}: {tool} block-list {id}; {}", there.host, ask(there)),
             format!("if its disks stay dead, on {}: {tool} destroy {id}, and then", there.host),
             format!("xen-migrate recover {domu}"),
         ]);
@@ -407,7 +407,7 @@ fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
         format!("NOW, on {theirs}: {tool} pause {domu}   (every write there makes the two disks differ more)"),
-        "drbdsetup status; dmesg | grep -i drbd   (on both: when was the link lost?)".to_string(),
+        format!("on both: {}; dmesg | grep -i drbd   (when was the link lost?)", ask(here)),
         format!(
             "then decide. Either the disk of {ours}, with all that {domu} wrote before it moved; what it wrote on {theirs} is lost:"
         ),
@@ -423,6 +423,11 @@ fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
         format!("   {}on {theirs}: {}{tool} unpause {domu}", each("connect --discard-my-data"), each("connect")),
         format!("   xen-migrate recover {domu}"),
     ]
+}
+
+/// How a person looks at the domU's resources at that end.
+fn ask(end: &End) -> String {
+    asking(end.generation, &end.resources().collect::<Vec<_>>())
 }
 
 fn copy_id(end: &End) -> String {
@@ -489,7 +494,7 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
 fn start_anew(here: &End) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
-        "drbdsetup status   (go on only when every peer is Connected and Secondary, and every disk UpToDate)".to_string(),
+        format!("{}   (go on only when {})", ask(here), nobody_runs_it(here.generation)),
         format!("{} create {config}   (like after a power cut: what was in its memory alone is lost)", here.toolstack),
         format!("xen-migrate recover {}", here.domu),
     ]
