@@ -51,7 +51,8 @@ pub enum Verb {
     /// Where each domU is, its state, its DRBD disks and both their roles, since when
     #[command(after_help = "Examples:\n  xen-migrate status\n  xen-migrate status web mail --json")]
     Status {
-        /// ALL (the default), or the domUs to show
+        /// ALL (the default), or the domUs to show. `absent`: nothing of it is here and the record says nothing; `unknown`: no table,
+        /// record, domain or config file here has the name
         #[arg(value_name = "ALL|DOMU")]
         domus: Vec<String>,
         /// The same facts for machines
@@ -81,7 +82,7 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  xen-migrate recover\n  xen-migrate recover web")]
     Recover {
         /// The domU; without one, every domU that the record or a leftover copy names
-        #[arg(value_parser = domu)]
+        #[arg(value_parser = one_or_none)]
         domu: Option<DomuName>,
     },
     /// Ask a peer for a sign of life through the dedicated key
@@ -141,7 +142,14 @@ pub struct Setup {
 }
 
 fn domu(word: &str) -> Result<DomuName, String> {
+    if word == "ALL" {
+        return Err("not in this version: one domU at a time".to_string());
+    }
     word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
+}
+
+fn one_or_none(word: &str) -> Result<DomuName, String> {
+    if word == "ALL" { Err("without a name it settles all".to_string()) } else { domu(word) }
 }
 
 fn host(word: &str) -> Result<HostName, String> {

@@ -30,6 +30,23 @@ pub enum Check {
 }
 
 impl Check {
+    const ALL: [Check; 14] = [
+        Check::Domu,
+        Check::Flight,
+        Check::Host,
+        Check::Protocol,
+        Check::Toolstack,
+        Check::Busy,
+        Check::Name,
+        Check::Drbd,
+        Check::Window,
+        Check::Versions,
+        Check::Memory,
+        Check::Config,
+        Check::Bridges,
+        Check::Disks,
+    ];
+
     /// Those that a person may overrule (`--despite`): the migration would fail and put the domU back, or the domU would miss something,
     /// but no copy could diverge.
     pub const OVERRULABLE: [Check; 5] = [Check::Versions, Check::Memory, Check::Config, Check::Bridges, Check::Disks];
@@ -85,6 +102,30 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
     }
     found.list.retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
     found.list
+}
+
+/// What a person has overruled, and would have been an objection.
+pub fn overruled(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check]) -> Vec<Objection> {
+    let mut all = objections(here, there, trip, &[]);
+    all.retain(|o| despite.contains(&o.check) && Check::OVERRULABLE.contains(&o.check));
+    all
+}
+
+/// The checks that had nothing to object; without a look at the other end those that need one are not among them.
+pub fn passed(there: Option<&End>, objections: &[Objection], despite: &[Check]) -> Vec<Check> {
+    let needs_both = [
+        Check::Host,
+        Check::Protocol,
+        Check::Toolstack,
+        Check::Name,
+        Check::Versions,
+        Check::Memory,
+        Check::Config,
+        Check::Bridges,
+    ];
+    let seen = |c: &Check| there.is_some() || !needs_both.contains(c);
+    let well = |c: &Check| !despite.contains(c) && !objections.iter().any(|o| o.check == *c);
+    Check::ALL.into_iter().filter(|c| seen(c) && well(c)).collect()
 }
 
 /// What a migration without the dedicated key cannot check.
@@ -148,7 +189,18 @@ impl Objections {
         match here.copy(CopyName::Plain) {
             None if leftover.is_some() => {}
             None => {
-                let advice = format!("xen-migrate status {domu}");
+                let nowhere = !here.replicas.is_empty()
+                    && here.row.is_none()
+                    && here
+                        .replicas
+                        .iter()
+                        .all(|r| r.replica.is_connected() && r.replica.role == Role::Secondary && !r.replica.peer_is_primary());
+                let advice = match here.config.as_ref().filter(|_| nowhere) {
+                    Some(config) => {
+                        format!("{tool} create {}   (DRBD shows no Primary anywhere, so it runs nowhere)", config.path)
+                    }
+                    None => format!("xen-migrate status {domu}"),
+                };
                 self.add(Check::Domu, format!("{domu} does not run on {}", here.host), "a running domU", advice);
             }
             Some(copy) if copy.domain.state.executes() => {}
@@ -185,7 +237,8 @@ impl Objections {
             self.add(Check::Disks, format!("{} has no DRBD disk", here.domu), "at least one", advice);
         }
         for seen in &here.replicas {
-            self.about_health(here, seen, Some(Role::Primary), "here");
+            let role = (!here.copies.is_empty()).then_some(Role::Primary);
+            self.about_health(here, seen, role, "here");
             self.about_window(here, seen);
         }
         let Some(there) = there else { return };
@@ -382,7 +435,21 @@ impl Objections {
             let seen = format!("Xen {} here, {} on {host}", here.xen, there.xen);
             self.add(Check::Versions, seen, "the same Xen there, or a newer one", "--despite versions tries all the same".into());
         }
-        match (&here.config, &there.config) {
+        for (end, config) in [(here, &here.config), (there, &there.config)] {
+            if let Some((path, why)) = config.as_ref().and_then(|c| Some((&c.path, c.trouble.as_ref()?))) {
+                let seen = format!("{path} on {} is not understood: {why}", end.host);
+                self.add(
+                    Check::Config,
+                    seen,
+                    "its config file on both ends",
+                    format!("on {}: mend it; or --despite config", end.host),
+                );
+            }
+        }
+        let read = |end: &'_ End| end.config.clone().filter(|c| c.trouble.is_none());
+        let unread = there.config.as_ref().is_some_and(|c| c.trouble.is_some());
+        match (&read(here), &read(there)) {
+            (Some(_), None) if unread => {}
             (Some(ours), None) => {
                 let seen = format!("{host} has no config file for {domu}");
                 let advice = format!("copy {} to {host}; or --despite config", ours.path);

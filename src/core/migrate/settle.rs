@@ -291,16 +291,16 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
         (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
             let what = format!(
-                "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
+                "{domu} runs nowhere: {} is suspended here with its memory, and {} has no copy",
                 copy.domain.name, there.host
             );
-            Verdict::Nowhere(what, wake_or_restart(here, copy))
+            Verdict::Nowhere(what, wake_or_restart(here, there, copy))
         }
 
         // Only a copy that never ran, and nobody knows whether ours ran on after it was made: its memory may be older than the disk.
         (None, None, None, Some((copy, _))) => {
             let what = format!(
-                "{domu} executes nowhere: on {} {} is {}, and nothing proves that its memory is as new as the disk",
+                "{domu} runs nowhere: on {} {} is {}, and nothing proves that its memory is as new as the disk",
                 there.host,
                 copy.domain.name,
                 copy.domain.state.in_words()
@@ -416,12 +416,13 @@ fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
             each("secondary"),
             each("connect --discard-my-data").trim_end_matches("; ")
         ),
-        format!("   {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
+        format!("   on {ours}: {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
         format!(
             "or the disk of {theirs}, without the last writes of {ours}, which its memory may take for done (check its file systems):"
         ),
-        format!("   {}on {theirs}: {}{tool} unpause {domu}", each("connect --discard-my-data"), each("connect")),
-        format!("   xen-migrate recover {domu}"),
+        format!("   on {ours}: {}", each("connect --discard-my-data").trim_end_matches("; ")),
+        format!("   on {theirs}: {}{tool} unpause {domu}", each("connect")),
+        format!("   on {ours}: xen-migrate recover {domu}"),
     ]
 }
 
@@ -452,7 +453,8 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         (None, None) if reported => Verdict::Arrived(None),
         (None, None) => {
             let roles: Vec<String> = here.replicas.iter().map(ReplicaSeen::in_words).collect();
-            let what = format!("{domu} is not here, and {} cannot be seen: {why}. DRBD shows: {}", trip.to, roles.join("; "));
+            let what =
+                format!("{domu} is not here; whether {} runs it is not known: {why}. DRBD shows: {}", trip.to, roles.join("; "));
             Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
         }
         (_, Some((_, Is::Executing))) if here.toolstack == Toolstack::Xm => {
@@ -460,7 +462,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         }
         _ => {
             let what = format!(
-                "{}; whether {} runs it cannot be seen: {why}. Do not resume or unpause anything before that is known",
+                "{}; whether {} runs it is not known: {why}. Do not resume or unpause anything before that is known",
                 here.copies_in_words(),
                 trip.to
             );
@@ -475,7 +477,7 @@ fn uuid<'a>(copies: &Copies<'a>) -> Option<&'a str> {
 }
 
 /// A suspended copy can go on only where it is certain that the domU has run nowhere since: else its memory is older than the disk.
-fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
+fn wake_or_restart(here: &End, there: &End, copy: &CopySeen) -> Vec<String> {
     let (tool, id) = (here.toolstack, copy.domain.id);
     let rename = match copy.called {
         CopyName::Plain => String::new(),
@@ -484,6 +486,11 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
     let mut commands = vec![
         format!("either, only if you are certain that it has run nowhere else since: {tool} save -c {id} /dev/null{rename}"),
         "   (it goes on where it was, after about a minute)".to_string(),
+        format!(
+            "   to become certain, on {} and every other Dom0 of it: {} list; dmesg | grep -i 'drbd.*role('   (no copy, and Primary for the \
+             migration alone; when in doubt, the other way)",
+            there.host, there.toolstack
+        ),
         format!("or: {tool} destroy {id}, and then"),
     ];
     commands.extend(start_anew(here));
