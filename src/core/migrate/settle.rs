@@ -11,7 +11,7 @@
 //! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
 
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
-use super::{Trip, promoted_early};
+use super::{Trip, asking, nobody_runs_it, promoted_early};
 use crate::core::drbd::{Connection, Role};
 use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
 use crate::core::names::{HostName, ResourceName};
@@ -302,16 +302,16 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
         (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
             let what = format!(
-                "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
+                "{domu} runs nowhere: {} is suspended here with its memory, and {} has no copy",
                 copy.domain.name, there.host
             );
-            Verdict::Nowhere(what, wake_or_restart(here, copy))
+            Verdict::Nowhere(what, wake_or_restart(here, there, copy))
         }
 
         // Only a copy that never ran, and nobody knows whether ours ran on after it was made: its memory may be older than the disk.
         (None, None, None, Some((copy, _))) => {
             let what = format!(
-                "{domu} executes nowhere: on {} {} is {}, and nothing proves that its memory is as new as the disk",
+                "{domu} runs nowhere: on {} {} is {}, and nothing proves that its memory is as new as the disk",
                 there.host,
                 copy.domain.name,
                 copy.domain.state.in_words()
@@ -388,7 +388,7 @@ fn arrived(here: &End, there: &End, trip: &Trip) -> Verdict {
     if !doubts.is_empty() {
         let (tool, id) = (there.toolstack, copy_id(there));
         commands.extend([
-            format!("on {}: {tool} block-list {id}; drbdsetup status", there.host),
+            format!("on {}: {tool} block-list {id}; {}", there.host, ask(there)),
             format!("if its disks stay dead, on {}: {tool} destroy {id}, and then", there.host),
             format!("xen-migrate recover {domu}"),
         ]);
@@ -431,7 +431,7 @@ fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
         format!("NOW, on {theirs}: {tool} pause {domu}   (every write there makes the two disks differ more)"),
-        "drbdsetup status; dmesg | grep -i drbd   (on both: when was the link lost?)".to_string(),
+        format!("on both: {}; dmesg | grep -i drbd   (when was the link lost?)", ask(here)),
         format!(
             "then decide. Either the disk of {ours}, with all that {domu} wrote before it moved; what it wrote on {theirs} is lost:"
         ),
@@ -440,13 +440,19 @@ fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
             each("secondary"),
             each("connect --discard-my-data").trim_end_matches("; ")
         ),
-        format!("   {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
+        format!("   on {ours}: {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
         format!(
             "or the disk of {theirs}, without the last writes of {ours}, which its memory may take for done (check its file systems):"
         ),
-        format!("   {}on {theirs}: {}{tool} unpause {domu}", each("connect --discard-my-data"), each("connect")),
-        format!("   xen-migrate recover {domu}"),
+        format!("   on {ours}: {}", each("connect --discard-my-data").trim_end_matches("; ")),
+        format!("   on {theirs}: {}{tool} unpause {domu}", each("connect")),
+        format!("   on {ours}: xen-migrate recover {domu}"),
     ]
+}
+
+/// How a person looks at the domU's resources at that end.
+fn ask(end: &End) -> String {
+    asking(end.generation, &end.resources().collect::<Vec<_>>())
 }
 
 fn copy_id(end: &End) -> String {
@@ -471,7 +477,8 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         (None, None) if reported => Verdict::Arrived(None),
         (None, None) => {
             let roles: Vec<String> = here.replicas.iter().map(ReplicaSeen::in_words).collect();
-            let what = format!("{domu} is not here, and {} cannot be seen: {why}. DRBD shows: {}", trip.to, roles.join("; "));
+            let what =
+                format!("{domu} is not here; whether {} runs it is not known: {why}. DRBD shows: {}", trip.to, roles.join("; "));
             Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
         }
         (_, Some((_, Is::Executing))) if here.toolstack == Toolstack::Xm => {
@@ -479,7 +486,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         }
         _ => {
             let what = format!(
-                "{}; whether {} runs it cannot be seen: {why}. Do not resume or unpause anything before that is known",
+                "{}; whether {} runs it is not known: {why}. Do not resume or unpause anything before that is known",
                 here.copies_in_words(),
                 trip.to
             );
@@ -494,7 +501,7 @@ fn uuid<'a>(copies: &Copies<'a>) -> Option<&'a str> {
 }
 
 /// A suspended copy can go on only where it is certain that the domU has run nowhere since: else its memory is older than the disk.
-fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
+fn wake_or_restart(here: &End, there: &End, copy: &CopySeen) -> Vec<String> {
     let (tool, id) = (here.toolstack, copy.domain.id);
     let rename = match copy.called {
         CopyName::Plain => String::new(),
@@ -503,6 +510,11 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
     let mut commands = vec![
         format!("either, only if you are certain that it has run nowhere else since: {tool} save -c {id} /dev/null{rename}"),
         "   (it goes on where it was, after about a minute)".to_string(),
+        format!(
+            "   to become certain, on {} and every other Dom0 of it: {} list; dmesg | grep -i 'drbd.*role('   (no copy, and Primary for the \
+             migration alone; when in doubt, the other way)",
+            there.host, there.toolstack
+        ),
         format!("or: {tool} destroy {id}, and then"),
     ];
     commands.extend(start_anew(here));
@@ -513,7 +525,7 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
 fn start_anew(here: &End) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
-        "drbdsetup status   (go on only when every peer is Connected and Secondary, and every disk UpToDate)".to_string(),
+        format!("{}   (go on only when {})", ask(here), nobody_runs_it(here.generation)),
         format!("{} create {config}   (like after a power cut: what was in its memory alone is lost)", here.toolstack),
         format!("xen-migrate recover {}", here.domu),
     ]
