@@ -5,6 +5,7 @@
 #   PREFIX/bin/xen-migrate, …               relative links to it, one for each of NAMES
 #   /etc/init.d/xen-drbd-auto               link to PREFIX/bin/xen-drbd-auto
 #   /etc/xen/drbd-auto/                     made only where there is an /etc/xen
+#   PREFIX/bin/.xen-drbd.folders            which folders it made itself, so that uninstall takes only those; none made, no such file
 #
 # Everything is looked at before anything is touched: what is not ours is refused, and then nothing has happened.
 # The table, the record, the keys and the domU configs are the operator's; no verb here touches them.
@@ -114,11 +115,33 @@ look() {
 	fi
 }
 
+# Makes a folder with those above it, from the top, and notes each one that was not there.
 make_folder() {
-	if [ ! -d "$1" ]; then
-		mkdir -p -- "$1"
-		say "made       $1"
+	if [ -d "$1" ]; then return; fi
+	make_folder "$(dirname -- "$1")"
+	mkdir -- "$1"
+	say "made       $1"
+	news="$news$1
+"
+}
+
+# The note lies in $bin, so it is written once that is there.
+note_folders() {
+	if [ -n "$news" ]; then
+		printf '%s' "$news" | while IFS= read -r folder; do
+			printf '%s\n' "${folder#"$DESTDIR"}" >>"$made"
+		done
 	fi
+}
+
+# The folders that were ours, the innermost first; one with something in it stays.
+remove_folders() {
+	if [ ! -f "$made" ]; then return; fi
+	folders=$(sort -ru -- "$made")
+	rm -f -- "$made"
+	printf '%s\n' "$folders" | while IFS= read -r folder; do
+		if rmdir -- "$DESTDIR$folder" 2>/dev/null; then say "removed    $DESTDIR$folder"; fi
+	done
 }
 
 make_link() {
@@ -164,6 +187,7 @@ install_all() {
 	else
 		say "left out   $auto (no $DESTDIR/etc/xen: is this a Dom0?)"
 	fi
+	note_folders
 	say "To start it at boot: update-rc.d $INIT defaults"
 }
 
@@ -192,6 +216,7 @@ uninstall_all() {
 			say "left as is $auto (the operator's files)"
 		fi
 	fi
+	remove_folders
 	say "Nothing of ours is left in $bin and $DESTDIR/etc/init.d."
 	say "If it was started at boot: update-rc.d $INIT remove"
 }
@@ -265,6 +290,8 @@ bin=$DESTDIR$PREFIX/bin
 copy=$bin/xen-drbd
 init=$DESTDIR/etc/init.d/$INIT
 auto=$DESTDIR/etc/xen/drbd-auto
+made=$bin/.xen-drbd.folders
+news=
 
 case ${verb:-install} in
 install) install_all ;;

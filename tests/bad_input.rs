@@ -311,7 +311,7 @@ fn a_peer_that_does_not_let_us_in() {
         ),
         (255, "root@dom0-beta: Permission denied (publickey).\n", "xen-migrate setup dom0-beta"),
         (255, "ssh: Could not resolve hostname dom0-beta: Name or service not known\n", "getent hosts dom0-beta"),
-        (255, "ssh: connect to host dom0-beta port 22: Connection refused\n", "is dom0-beta up, and its sshd?"),
+        (255, "ssh: connect to host dom0-beta port 22: Connection refused\n", "ssh root@dom0-beta   (is it up, and its sshd?)"),
     ];
     for (code, err, advice) in cases {
         for verb in [&["xen-migrate", "migrate", "web"][..], &["xen-migrate", "ping", "dom0-beta"]] {

@@ -109,7 +109,7 @@ fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskF
     }
 }
 
-/// Power on, `start` on both as at boot, and ten minutes.
+/// Power on, `start` on both as at boot, and half an hour.
 fn settle_and_judge(lab: &Lab, for_good: bool) -> Result<(), String> {
     lab.pass(90_000);
     for host in [A, B] {
@@ -124,7 +124,8 @@ fn settle_and_judge(lab: &Lab, for_good: bool) -> Result<(), String> {
             return Err(format!("start on {host} ends with {}: {}{}", ran.code, ran.out, ran.err));
         }
     }
-    lab.pass(600_000);
+    // Long enough for the one that leaves it alone to be sure.
+    lab.pass(1_500_000);
     let said = || [A, B].map(|h| lab.run(h, &["xen-drbd-auto", "status"]).out).join("");
     if for_good && [A, B].iter().any(|h| lab.connection(h, "web") == "StandAlone") {
         if lab.runs_on("web").is_empty() && !said().contains("on both hosts: drbdadm adjust web") {
@@ -133,7 +134,7 @@ fn settle_and_judge(lab: &Lab, for_good: bool) -> Result<(), String> {
         for host in [A, B] {
             lab.run(host, &["drbdadm", "adjust", "web"]);
         }
-        lab.pass(700_000);
+        lab.pass(1_500_000);
     }
     let granted = |kind: Kind| for_good && kind == Kind::TwoPrimaries;
     let bad: Vec<String> =

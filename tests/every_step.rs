@@ -242,3 +242,18 @@ fn reverse_drbd_9_phy_disk() {
 fn reverse_drbd_8_4_phy_disk() {
     break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Phy, Verb::Reverse);
 }
+
+#[test]
+fn migrate_xm_drbd_8_4_script_disk() {
+    break_at_every_step(Generation::V84, Toolstack::Xm, DiskForm::Script, Verb::Migrate);
+}
+
+#[test]
+fn migrate_xm_drbd_8_4_phy_disk() {
+    break_at_every_step(Generation::V84, Toolstack::Xm, DiskForm::Phy, Verb::Migrate);
+}
+
+#[test]
+fn reverse_xm_drbd_8_4_script_disk() {
+    break_at_every_step(Generation::V84, Toolstack::Xm, DiskForm::Script, Verb::Reverse);
+}

@@ -185,7 +185,8 @@ fn killed(when: When, and_xl: bool, ends_on: &str) {
     place.plan(when, Deed::KillTools(A.into()));
     place.ends(A, "xen-migrate migrate web", 137);
     let said = place.ends(A, "xen-migrate status web", 0);
-    assert!(said.contains("xen-migrate recover web"), "{said}");
+    // As long as the xl that it started goes on, that is what is said.
+    assert!(said.contains("xen-migrate recover web") || said.contains("a program it started still runs"), "{said}");
     // What xl does without us takes its time; recover is told of it, and is refused as long as xl has our lock.
     let mut said = String::new();
     for _ in 0..50 {

@@ -89,8 +89,9 @@ fn installed_it_runs_under_each_name() {
     // The link of the real system, not of the folder it is prepared in.
     assert_eq!(fs::read_link(place.init()).unwrap(), Path::new("/usr/local/bin/xen-drbd-auto"));
     assert!(place.dir.join("etc/xen/drbd-auto").is_dir());
+    // The copy, the note of the folders that were made, and the links.
     let only: Vec<_> = fs::read_dir(place.bin("")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(only.len(), 1 + NAMES.len(), "something is left over: {only:?}");
+    assert_eq!(only.len(), 2 + NAMES.len(), "something is left over: {only:?}");
     place.run("status", 0);
 }
 
@@ -140,6 +141,25 @@ fn uninstalled_nothing_of_ours_is_left_and_all_of_theirs() {
     fs::remove_file(&config).unwrap();
     place.run("uninstall", 0);
     assert!(!place.dir.join("etc/xen/drbd-auto").exists());
+}
+
+#[test]
+fn folders_go_with_what_they_were_made_for() {
+    let place = Place::new();
+    let before = place.all();
+    place.run("install", 0);
+    place.run("install", 0);
+    let said = place.run("uninstall", 0);
+    assert_eq!(place.all(), before, "{said}");
+    // Those that were there before stay, empty as they are, and so does one that somebody else uses by now.
+    fs::create_dir_all(place.bin("")).unwrap();
+    place.run("install", 0);
+    assert!(
+        !place.bin(".xen-drbd.folders").exists() || !fs::read_to_string(place.bin(".xen-drbd.folders")).unwrap().contains("/bin")
+    );
+    fs::write(place.init().parent().unwrap().join("other"), "").unwrap();
+    place.run("uninstall", 0);
+    assert!(place.bin("").is_dir() && place.init().parent().unwrap().is_dir());
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub struct Planned {
     pub domu: DomuName,
     /// Its disks.
     pub disks: Vec<DiskSeen>,
+    /// The file as it was read.
+    pub bytes: Vec<u8>,
 }
 
 impl ConfigFile {
@@ -85,7 +87,7 @@ fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Vec<S
         return Err(vec![format!("{path}: a file name with = in it is an assignment to `{} create`", ground.toolstack)]);
     }
     let disks = disks(ground, &read).map_err(told)?;
-    Ok(Planned { domu, disks })
+    Ok(Planned { domu, disks, bytes })
 }
 
 /// The disks, strictly: what would stumble when it is started is a fault.

@@ -266,6 +266,7 @@ impl Ground {
 
     /// The file that defines the domU, and the disks in it. Files that are not understood are passed over: they define nothing.
     pub fn config(&self, world: &dyn World, domu: &DomuName) -> (Option<ConfigSeen>, Vec<DiskSeen>) {
+        let mut broken: Option<ConfigSeen> = None;
         for folder in CONFIG_FOLDERS {
             let names = world.list(Path::new(folder)).unwrap_or_default();
             for name in names.iter().filter(|n| config::is_config_file_name(n)) {
@@ -274,8 +275,27 @@ impl Ground {
                     continue;
                 }
                 let path = format!("{folder}/{name}");
-                let Ok(bytes) = world.read(Path::new(&path)) else { continue };
-                let Ok(read) = config::read(name, &bytes, self.toolstack) else { continue };
+                // One that goes by the domU's name is its config all the same; of others nobody knows whose they are.
+                let mut passed_over = |why: String| {
+                    let stem = name.strip_suffix(".cfg").or_else(|| name.strip_suffix(".conf")).unwrap_or(name);
+                    if stem == domu.as_str() && broken.is_none() {
+                        broken = Some(ConfigSeen { path: path.clone(), digest: String::new(), trouble: Some(why) });
+                    }
+                };
+                let bytes = match world.read(Path::new(&path)) {
+                    Ok(bytes) => bytes,
+                    Err(why) => {
+                        passed_over(why.to_string());
+                        continue;
+                    }
+                };
+                let read = match config::read(name, &bytes, self.toolstack) {
+                    Ok(read) => read,
+                    Err(faults) => {
+                        passed_over(faults.first().map_or("it has a fault".to_string(), |fault| format!("line {fault}")));
+                        continue;
+                    }
+                };
                 if read.name != domu.as_str() {
                     continue;
                 }
@@ -291,10 +311,10 @@ impl Ground {
                         Some(self.disk(seen, &used, disk.promotion(), &mut ignored))
                     })
                     .collect();
-                return (Some(ConfigSeen { path, digest }), disks);
+                return (Some(ConfigSeen { path, digest, trouble: None }), disks);
             }
         }
-        (None, Vec::new())
+        (broken, Vec::new())
     }
 }
 

@@ -195,10 +195,15 @@ impl<'a> Peer<'a> {
     fn follow(&self, domu: &DomuName, wish: Wish) -> Result<i32, PeerError> {
         let mut call = ssh::call(self.world, &self.us, &self.host, &self.request(wish));
         call.limit = None;
+        let mut refusing = false;
         let mut told = |sign: Sign<'_>| {
-            // The answer itself is for us.
+            // The answer itself is for us, and so is a refusal, which is said again in it.
+            if let Sign::Line(line) = sign {
+                refusing = protocol(line).is_none() && (refusing || line.starts_with("xen-migrate migrate2: refused: "));
+            }
             if let Sign::Line(line) = sign
                 && protocol(line).is_none()
+                && !refusing
             {
                 // A line of the story names its place, or the domU, in front.
                 let named = line.strip_prefix("  ").and_then(|rest| rest.split_once(": ")).is_some_and(|(word, _)| {

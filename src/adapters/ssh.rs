@@ -186,17 +186,22 @@ impl Trouble {
             ),
             Trouble::HostKey => format!("{by_hand}   (once, by hand: compare the fingerprint before you say yes)"),
             Trouble::HostKeyChanged => format!(
-                "find out why; if {peer} was installed anew: ssh-keygen -f {KNOWN_HOSTS} -R {peer}   then {by_hand}   \
+                "ssh-keygen -f {KNOWN_HOSTS} -R {peer}   (only if {peer} was installed anew: else find out why), then {by_hand}   \
                  (once, by hand: compare the fingerprint before you say yes)"
             ),
             Trouble::KeyMode => format!("chmod 600 {}", key(us)),
             Trouble::Passphrase => {
                 format!("ssh-keygen -p -f {}   (nobody is there to type its passphrase: leave it empty)", key(us))
             }
-            Trouble::NoSuchHost => format!("getent hosts {peer}   (the name must be in the DNS or in /etc/hosts)"),
-            Trouble::Unreachable => format!("is {peer} up, and its sshd?   {by_hand}"),
+            Trouble::NoSuchHost => no_such_host(peer),
+            Trouble::Unreachable => format!("{by_hand}   (is it up, and its sshd?)"),
         }
     }
+}
+
+/// A name that has no address here.
+pub fn no_such_host(peer: &HostName) -> String {
+    format!("getent hosts {peer}   (the name must be in the DNS or in /etc/hosts, or have a HostName in {CONFIG})")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// It could not be read.
-    #[error("{path}: {why}")]
+    #[error("{path}: {why}\n  try: ls -l {path}   (it must be a plain file, or a link to one, that root can read)")]
     Unreadable {
         /// The file.
         path: &'static str,

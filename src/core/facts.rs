@@ -132,8 +132,11 @@ pub struct ReplicaSeen {
 pub struct ConfigSeen {
     /// Its path.
     pub path: String,
-    /// SHA-256 of its bytes, in hex.
+    /// SHA-256 of its bytes, in hex; empty where they could not be read.
     pub digest: String,
+    /// The file goes by the domU's name, and could not be read or understood: why.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 impl End {

@@ -145,7 +145,9 @@ impl Record {
             "# Where the domUs of this Dom0 went. Written by xen-migrate; look with `xen-migrate status ALL`.\n\
              # <domu>  <state>  <host>  <since>  <details>\n\
              # away: sent to the host, its home is here. visiting: came from the host, its home is elsewhere.\n\
+             # passed: was visiting, and went on to the host. here: at home; only what is still to be put back is remembered.\n\
              # leaving, returning, arriving: a migration is in flight; `xen-migrate recover` settles one that was interrupted.\n\
+             # open=: DRBD resources whose options may still differ from drbd.conf. home=, from=: where a visitor belongs, and came from.\n\
              # version {VERSION}\n"
         );
         for row in &self.rows {

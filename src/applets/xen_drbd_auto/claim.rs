@@ -71,6 +71,32 @@ pub fn give_back(setting: Setting<'_>, diary: &mut Diary, name: &ResourceName, d
     }
 }
 
+/// The guard on our own side: `allow-two-primaries` reaches a connected peer by itself, `fencing` need not.
+pub fn guard(world: &dyn World, ground: &Ground, name: &ResourceName) -> Result<(), String> {
+    let generation = ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
+    if !can_be_guarded(generation) {
+        return Ok(());
+    }
+    let seen = ground.drbd.replica(world, name).ok_or_else(|| format!("drbd.conf here does not know {name}"))?;
+    let now = seen.options.ok_or_else(|| format!("the options of {name} could not be read"))?;
+    let wanted = guarded(&now);
+    if now == wanted {
+        return Ok(());
+    }
+    drbd::set_options(world, generation, name, &wanted, &now).map_err(|e| e.to_string())?;
+    let after = look::drbd_ground(world, &ground.host).replica(world, name).and_then(|r| r.options);
+    if after == Some(wanted) { Ok(()) } else { Err(format!("the guard of {name} was set and is not in force")) }
+}
+
+/// The file still says what was decided about: the toolstack reads it anew.
+pub fn is_unchanged(world: &dyn World, config: &ConfigFile, planned: &Planned) -> Result<(), String> {
+    match world.read(std::path::Path::new(&config.path())) {
+        Ok(bytes) if bytes == planned.bytes => Ok(()),
+        Ok(_) => Err(format!("{} was changed meanwhile; it is decided anew", config.path())),
+        Err(why) => Err(format!("{}: {why}", config.path())),
+    }
+}
+
 struct Claim<'a> {
     setting: Setting<'a>,
     ground: &'a Ground,
@@ -96,7 +122,7 @@ impl Claim<'_> {
         self.names.iter().for_each(|name| diary.guard(name));
         boot::keep(self.world(), diary)?;
         for name in self.names.clone() {
-            self.guard(&name)?;
+            guard(self.world(), self.ground, &name)?;
         }
         for name in &self.names {
             drbd::promote(self.world(), name).map_err(|e| e.to_string())?;
@@ -105,25 +131,9 @@ impl Claim<'_> {
         if self.world().stopping() {
             return Err("stopped as asked".to_string());
         }
+        is_unchanged(self.world(), self.config, self.planned)?;
         self.create()?;
         self.look_at_it()
-    }
-
-    /// The guard on our own side: `allow-two-primaries` reaches a connected peer by itself, `fencing` need not.
-    fn guard(&self, name: &ResourceName) -> Result<(), String> {
-        let generation = self.ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
-        if !can_be_guarded(generation) {
-            return Ok(());
-        }
-        let seen = self.ground.drbd.replica(self.world(), name).ok_or_else(|| format!("drbd.conf here does not know {name}"))?;
-        let now = seen.options.ok_or_else(|| format!("the options of {name} could not be read"))?;
-        let wanted = guarded(&now);
-        if now == wanted {
-            return Ok(());
-        }
-        drbd::set_options(self.world(), generation, name, &wanted, &now).map_err(|e| e.to_string())?;
-        let after = look::drbd_ground(self.world(), &self.ground.host).replica(self.world(), name).and_then(|r| r.options);
-        if after == Some(wanted) { Ok(()) } else { Err(format!("the guard of {name} was set and is not in force")) }
     }
 
     fn look_again(&self) -> Result<(), String> {
@@ -136,10 +146,22 @@ impl Claim<'_> {
     }
 
     fn create(&mut self) -> Result<(), String> {
+        let name = self.planned.domu.as_str();
+        let before = self.domains()?;
+        if let Some(other) = before.iter().find(|d| d.name == name) {
+            return Err(format!("somebody else has started it meanwhile (id {})", other.id));
+        }
         let created = xen::create(self.world(), self.toolstack(), &self.config.path(), false);
-        // Whatever it says: what is there now is what counts, and is ours, for nothing of it was there before.
-        let domains = self.domains()?;
-        self.created = domains.into_iter().find(|d| d.name == self.planned.domu.as_str());
+        // What is there now and was not before is ours; not where the toolstack says that the name was taken: then it is somebody else's.
+        let taken = created.as_ref().is_err_and(|e| e.to_string().contains("already"));
+        let domains = match (self.domains(), &created) {
+            (Ok(domains), _) => domains,
+            // It was created, and what could not be looked at is no reason to take it back.
+            (Err(_), Ok(_)) => return Ok(()),
+            (Err(why), Err(error)) => return Err(format!("{error}; and what is there now cannot be seen: {why}")),
+        };
+        let new = |d: &Domain| d.name == name && !before.iter().any(|b| b.id == d.id);
+        self.created = domains.into_iter().find(new).filter(|_| !taken);
         match (created, &self.created) {
             (Ok(_), Some(_)) => Ok(()),
             (Ok(created), None) => Err(format!("it was created and is not there: {}", created.said)),
@@ -170,7 +192,9 @@ impl Claim<'_> {
                 Ok(domains) => domains,
                 Err(why) => return Ok(Some(format!("it was created, and could not be looked at: {why}"))),
             };
-            let id = self.created.as_ref().map(|d| d.id);
+            let Some(id) = self.created.as_ref().map(|d| Some(d.id)) else {
+                return Ok(Some("it was created, and could not be looked at".to_string()));
+            };
             let domain = domains.iter().find(|d| Some(d.id) == id && d.name == self.planned.domu.as_str());
             let blocks = match domain {
                 Some(domain) => match xen::block_devices(world, self.toolstack(), domain.id) {

@@ -1,10 +1,11 @@
 //! force-start: a person knows that the other Dom0 is dead, and says so.
 
-use super::{Ended, Setting, failed, round};
+use super::{Ended, Setting, claim, failed, round};
 use crate::adapters::boot::{self, Planned};
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, drbd, xen};
 use crate::applets::exit::{Exit, Stop};
+use crate::core::boot::claim::holds;
 use crate::core::boot::diary::Outcome;
 use crate::core::boot::{Decision, resources};
 use crate::core::drbd::{Connection, Disk, Replica, Role};
@@ -41,23 +42,51 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
         }
     }
     world.say(To::Log, &format!("force-start {domu}: {reason}"));
-    let generation = ground.drbd.generation.ok_or_else(|| failed("which DRBD this is could not be seen"))?;
-    for name in &names {
-        let plain = drbd::promote(world, name);
-        if plain.is_err() && by_force.contains(name) {
-            drbd::promote_by_force(world, generation, name).map_err(|e| failed(e.to_string()))?;
-        } else {
-            plain.map_err(|e| failed(e.to_string()))?;
-        }
-    }
-    xen::create(world, ground.toolstack, &config.path(), false).map_err(|e| {
-        failed(format!("{e}\n  its disks are Primary here now; when that is mended: xen-drbd-auto force-start {domu} --reason …"))
-    })?;
+    // A crash from now on is known of; a second force-start takes it up.
+    names.iter().for_each(|name| diary.guard(name));
     diary.version = 1;
+    boot::keep(world, &diary).map_err(failed)?;
+    let begun = promote(setting, &ground, &names, &by_force)
+        .and_then(|()| claim::is_unchanged(world, config, planned))
+        .and_then(|()| xen::create(world, ground.toolstack, &config.path(), false).map_err(|e| e.to_string()));
+    // Roles and options as they were; with the domU there, only the options.
+    for name in &names {
+        claim::give_back(setting, &mut diary, name, begun.is_err());
+    }
+    if let Err(why) = begun {
+        let text =
+            format!("{domu} was not started: {why}\n  its disks were given back, as far as they could be: xen-drbd-auto status");
+        return Err(failed(text));
+    }
     diary.note(&config.file, Some(domu.as_str()), Moment::from(world.now()), Outcome::Forced(format!("force-start: {reason}")));
     boot::keep(world, &diary).map_err(failed)?;
     world.say(To::Out, &format!("{domu} was started."));
     Ok(0)
+}
+
+/// Primary, under the guard where the peer can be asked; and another look, for a person's word is no proof either.
+fn promote(setting: Setting<'_>, ground: &Ground, names: &[ResourceName], by_force: &[ResourceName]) -> Result<(), String> {
+    let world = setting.world;
+    let generation = ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
+    for name in names.iter().filter(|name| !by_force.contains(name)) {
+        claim::guard(world, ground, name)?;
+    }
+    for name in names {
+        match drbd::promote(world, name) {
+            Err(_) if by_force.contains(name) => drbd::promote_by_force(world, generation, name).map_err(|e| e.to_string())?,
+            ended => ended.map_err(|e| e.to_string())?,
+        }
+    }
+    let replicas = drbd::replicas(world, generation, ground.host.as_str()).map_err(|e| e.to_string())?;
+    for name in names {
+        let replica = replicas.iter().find(|r| r.resource == *name).ok_or_else(|| format!("{name} is gone"))?;
+        match by_force.contains(name) {
+            true if replica.peer_is_primary() => return Err(format!("{name} is Primary on the other host as well")),
+            true => {}
+            false => holds(replica)?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a person's word is enough; the resources that need force because the peer cannot be asked.

@@ -4,7 +4,8 @@ use super::service::must_wait;
 use super::{Ended, Setting};
 use crate::adapters::{To, boot};
 use crate::applets::exit::{Exit, Stop};
-use crate::core::boot::diary::{Diary, Entry};
+use crate::core::boot::Decision;
+use crate::core::boot::diary::{Diary, Entry, Outcome};
 use crate::core::names::DomuName;
 use serde_json::json;
 
@@ -74,8 +75,22 @@ fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
         (None, _) if must_wait(diary) => {
             "DAEMON DIED although somebody waits: xen-drbd-auto start   (no domU is touched by its death)".to_string()
         }
-        (None, _) => "daemon gone: nothing waits any more, all is well".to_string(),
+        (None, _) if all_is_well(diary) => "daemon gone: nothing waits any more, all is well".to_string(),
+        (None, _) => "daemon gone: nothing waits any more; what is a fault, or does not run, needs a person".to_string(),
     }
+}
+
+/// Every domU runs: here, or where it was sent, or where its disks are Primary.
+fn all_is_well(diary: &Diary) -> bool {
+    diary.domus.values().filter_map(|pages| pages.entries.last()).all(|entry| match &entry.outcome {
+        Outcome::Started(_) | Outcome::Forced(_) => true,
+        Outcome::Decided(Decision::Exists(words)) => {
+            !["--", "migrating-", "paused", "suspended", "shut", "crash", "dying"].iter().any(|w| words.contains(w))
+        }
+        Outcome::Decided(Decision::Migrated(words)) => !words.contains("xen-migrate recover"),
+        Outcome::Decided(decision) => matches!(decision, Decision::Ignored(_)),
+        Outcome::SteppedBack(_) => false,
+    })
 }
 
 /// Every decision about one domU.
@@ -100,7 +115,7 @@ pub fn explain(setting: Setting<'_>, domu: &DomuName) -> Ended {
         world.say(To::Out, &line(entry));
     }
     if let (Some(at), Some(_)) = (diary.next_look, world.lock_holder(boot::DAEMON))
-        && pages.entries.last().is_some_and(|e| !e.outcome.is_final())
+        && pages.entries.last().is_some_and(|e| !e.is_final())
     {
         world.say(To::Out, &format!("It is looked at again on an event, on reload, or at {at}."));
     }

@@ -50,13 +50,13 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     diary.version = 1;
     let ground = match look::ground(world, setting.toolstack) {
         Ok(ground) => ground,
-        Err(error) => return nothing_seen(world, diary, &error.to_string()),
+        Err(error) => return nothing_seen(world, diary, which, &error.to_string()),
     };
     let configs = boot::configs(world, &ground).map_err(failed)?;
     diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
     let mut round = Round { diary, interest: vec![], worst: Exit::Done };
     for config in &configs {
-        let settled = round.diary.last(&config.file).is_some_and(|last| last.outcome.is_final());
+        let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());
         if which == Which::Waiting && settled {
             continue;
         }
@@ -76,9 +76,9 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
 }
 
 /// Nothing could be seen: everybody waits.
-fn nothing_seen(world: &dyn World, mut diary: Diary, why: &str) -> Result<Round, Stop> {
+fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) -> Result<Round, Stop> {
     for file in boot::names(world).map_err(failed)? {
-        if diary.last(&file).is_none_or(|last| !last.outcome.is_final()) {
+        if which == Which::All || diary.last(&file).is_none_or(|last| !last.is_final()) {
             let domu = diary.domus.get(&file).and_then(|pages| pages.domu.clone());
             diary.note(&file, domu.as_deref(), Moment::from(world.now()), Outcome::Decided(Decision::Wait(why.to_string())));
         }
@@ -143,7 +143,10 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
         round.worst = Exit::Usage;
     }
     if let Ok(planned) = config.says.as_ref()
-        && !outcome.is_final()
+        && !matches!(
+            outcome,
+            Outcome::Started(_) | Outcome::Forced(_) | Outcome::Decided(Decision::Fault(_) | Decision::Exists(_))
+        )
     {
         round.interest.extend(planned.disks.iter().filter_map(|d| d.resource.clone()));
     }
@@ -177,7 +180,8 @@ fn release(setting: Setting<'_>, diary: &mut Diary) {
         if received || moved {
             continue;
         }
-        let runs = owner.is_none_or(|domu| !copies(&ground, domu).is_empty());
+        // Without a config nobody knows whose it was; DRBD itself does not let go of what is in use.
+        let runs = owner.is_some_and(|domu| !copies(&ground, domu).is_empty());
         claim::give_back(setting, diary, &name, !runs);
         drop(held);
     }

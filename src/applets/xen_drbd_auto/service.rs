@@ -56,6 +56,11 @@ fn wait_in_the_background(setting: Setting<'_>, diary: &Diary) -> Result<(), Sto
         return Ok(());
     }
     world.begin(&daemon_argv(setting)).map_err(|why| failed(format!("the waiting daemon could not be started: {why}")))?;
+    // A stop or a status right behind this must find it.
+    let start = world.clock();
+    while world.lock_holder(boot::DAEMON).is_none() && world.clock().saturating_sub(start) < Duration::from_secs(5) {
+        world.rest(Duration::from_millis(20));
+    }
     world.say(To::Out, &format!("Waiting in the background for: {waits}"));
     Ok(())
 }

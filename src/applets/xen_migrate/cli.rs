@@ -51,7 +51,8 @@ pub enum Verb {
     /// Where each domU is, its state, its DRBD disks and both their roles, since when
     #[command(after_help = "Examples:\n  xen-migrate status\n  xen-migrate status web mail --json")]
     Status {
-        /// ALL (the default), or the domUs to show
+        /// ALL (the default), or the domUs to show. `absent`: nothing of it is here and the record says nothing; `unknown`: no table,
+        /// record, domain or config file here has the name
         #[arg(value_name = "ALL|DOMU")]
         domus: Vec<String>,
         /// The same facts for machines
@@ -81,7 +82,7 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  xen-migrate recover\n  xen-migrate recover web")]
     Recover {
         /// The domU; without one, every domU that the record or a leftover copy names
-        #[arg(value_parser = domu)]
+        #[arg(value_parser = one_or_none)]
         domu: Option<DomuName>,
     },
     /// Ask a peer for a sign of life through the dedicated key
@@ -132,6 +133,9 @@ pub struct Setup {
     /// The address that the peer sees us come from, where it cannot be found out
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub from: Option<String>,
+    /// Where xen-migrate is on the peer (default: where it is here, in a folder `bin`; else /usr/local/bin/xen-migrate)
+    #[arg(long, value_name = "FILE", value_parser = program)]
+    pub program: Option<String>,
     /// The kind of key, for peers too old for ed25519
     #[arg(long, value_name = "ed25519|rsa", default_value = "ed25519", value_parser = ["ed25519", "rsa"])]
     pub key_type: String,
@@ -139,7 +143,14 @@ pub struct Setup {
 
 /// A domU's name, for clap.
 pub fn domu(word: &str) -> Result<DomuName, String> {
+    if word == "ALL" {
+        return Err("not in this version: one domU at a time".to_string());
+    }
     word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
+}
+
+fn one_or_none(word: &str) -> Result<DomuName, String> {
+    if word == "ALL" { Err("without a name it settles all".to_string()) } else { domu(word) }
 }
 
 fn host(word: &str) -> Result<HostName, String> {
@@ -152,6 +163,15 @@ fn check(word: &str) -> Result<Check, String> {
 
 fn address(word: &str) -> Result<String, String> {
     word.parse::<std::net::IpAddr>().map(|a| a.to_string()).map_err(|_| "an IP address is expected".to_string())
+}
+
+/// A path that stands in `command="…"` as it is, for a shell.
+fn program(word: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
+    match word.starts_with('/') && word.chars().all(plain) {
+        true => Ok(word.to_string()),
+        false => Err("the full path of a program is expected, of letters, digits and / . _ + -".to_string()),
+    }
 }
 
 /// A toolstack's name, for clap.
@@ -184,5 +204,12 @@ mod tests {
             assert!(Cli::try_parse_from(args).is_err(), "{args:?}");
         }
         assert!(Cli::try_parse_from(["xen-migrate", "migrate", "web", "--despite", "drbd"]).is_err());
+        for (program, well) in [("/usr/bin/xen-migrate", true), ("xen-migrate", false), ("/x\"y", false), ("/x y", false)] {
+            assert_eq!(
+                Cli::try_parse_from(["xen-migrate", "setup", "dom0-beta", "--program", program]).is_ok(),
+                well,
+                "{program}"
+            );
+        }
     }
 }

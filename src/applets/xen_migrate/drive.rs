@@ -4,6 +4,7 @@ use super::Setting;
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::look::{self, Ground, LookError};
 use crate::adapters::peer::{Peer, PeerError};
+use crate::adapters::xen::XenError;
 use crate::adapters::{Held, LockError, Nap, To, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::End;
@@ -46,7 +47,10 @@ impl<'a> Drive<'a> {
         let held = setting.world.lock(&look::lock_name(domu), purpose).map_err(|error| match error {
             LockError::Held(who) => Stop::new(
                 Exit::Refused,
-                format!("{domu} is being worked on: {who}\n  nothing was touched; try again when that has ended"),
+                format!(
+                    "{domu} is being worked on: {}\n  nothing was touched; try again when that has ended",
+                    at_work(domu, &who)
+                ),
             ),
             LockError::Io(why) => Stop::new(Exit::Failed, format!("the lock of {domu} could not be taken: {why}")),
         })?;
@@ -257,8 +261,25 @@ pub fn look_stop(error: LookError) -> Stop {
     match error {
         LookError::Here(e) => e.into(),
         LookError::Store(e) => e.into(),
+        LookError::Xen(e @ XenError::NoToolstack { .. }) => {
+            let advice = "xl info   (as root; is this host booted with Xen, and do the xen services run?)";
+            Stop::new(Exit::Failed, format!("{e}\n  nothing was touched\n  try: {advice}"))
+        }
         LookError::Xen(e) => Stop::new(Exit::Failed, format!("{e}\n  nothing was touched")),
     }
+}
+
+/// Who is at work on a domU. A program that has outlived its tool is named by its open lock file; it is `xl migrate`, and ending its ssh
+/// instead of itself lets it put the domU back.
+pub fn at_work(domu: &DomuName, who: &str) -> String {
+    if !who.contains("gone); a program it started") {
+        return who.to_string();
+    }
+    format!(
+        "{who}\n  its pid: fuser -v /run/xen-migrate/{}.lock   its words: /run/xen-migrate/{domu}.log\n  to end it so that the domU is put back: \
+         pkill -P ITS-PID ssh",
+        look::lock_name(domu)
+    )
 }
 
 /// A step as a line: where, what, why.

@@ -2,7 +2,7 @@
 
 use super::cli::How;
 use super::drive::{self, Drive};
-use super::{Ended, Setting, flight};
+use super::{Ended, Setting, flight, reverse};
 use crate::adapters::To;
 use crate::adapters::look;
 use crate::adapters::xen::MigrateWords;
@@ -33,7 +33,16 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
         Stop::new(Exit::Usage, Fault::new(entry.line, column, bad.to_string(), "").render(table::PATH, &ground.table.text))
     })?;
     let others = entry.hosts[1..].to_vec();
-    send(setting, domu, &to, &others, &checked, how)
+    send(setting, domu, &to, &others, &checked, how).map_err(|mut stop| {
+        if let Some(next) = others.first().filter(|_| matches!(stop.exit, Exit::Refused | Exit::Unreachable)) {
+            stop.text += &format!(
+                "\n  its row lists {next} as well; this version takes the first: with {next} in front, on line {} of {}, it goes there",
+                entry.line,
+                table::PATH
+            );
+        }
+        stop
+    })
 }
 
 /// Sends the domU to a host: what `migrate` does for the table's partner and `migrate2` for the peer that asks.
@@ -41,6 +50,9 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
 /// `others` are further partners; the domU may be on one of them already.
 pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[HostName], options: &Checked, how: &How) -> Ended {
     let us = crate::adapters::here::host(setting.world)?;
+    if to.same_host(&us) {
+        return Err(refusal(domu, to, &[check::this_very_host(to)]));
+    }
     let purpose = format!("xen-migrate migrate {domu} to {to}");
     let mut drive = Drive::start(setting, &us, domu, &purpose)?;
     drive.face(to);
@@ -53,12 +65,25 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
     if let Some(exit) = already_there(setting, &here, there.as_ref(), to, others) {
         return Ok(exit);
     }
+    let away = here.row.as_ref().is_some_and(|r| r.state == State::Away && r.host.same_host(to));
+    if let Some(far) = there.as_ref().filter(|far| away && here.copies.is_empty() && far.running().is_none()) {
+        let text = format!("{domu} is away on {to} already, and does not run: {}", reverse::not_well(&here, far));
+        return Err(Stop::new(Exit::Refused, format!("{text}\n  nothing was touched")));
+    }
 
     let trip = trip(setting, &here, to, options);
     let objections = check::objections(&here, there.as_ref(), &trip, &how.despite);
     let plan = prepare::plan(&here, there.as_ref(), &trip);
     if how.dry_run {
         show_plan(setting, &here, there.as_ref(), &trip, &plan);
+    }
+    for o in check::overruled(&here, there.as_ref(), &trip, &how.despite) {
+        drive.tell(&format!("note: overruled (--despite {}): {}", o.check, o.seen));
+    }
+    if how.dry_run {
+        let passed: Vec<String> =
+            check::passed(there.as_ref(), &objections, &how.despite).iter().map(|c| c.to_string()).collect();
+        setting.world.say(To::Out, &format!("Checked, and found well: {}", passed.join(", ")));
     }
     if !objections.is_empty() {
         return Err(refusal(domu, to, &objections));

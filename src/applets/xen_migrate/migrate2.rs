@@ -190,9 +190,13 @@ fn send(setting: Setting<'_>, peer: &HostName, domu: &DomuName, words: &[String]
         ));
     }
     if !came_from_it && !listed {
+        let allows = match ground.table.table.entry(domu) {
+            Some(entry) => format!("{peer} as one more host in its row (line {})", entry.line),
+            None => format!("a row `{domu} {peer}`"),
+        };
         return Err(format!(
-            "{domu} did not come from {peer} as far as is recorded here, and the table here does not list it for {peer}; on {}, a row \
-             `{domu} {peer}` in {} allows it",
+            "{domu} did not come from {peer} as far as is recorded here, and the table here does not list it for {peer}; on {}, {allows} \
+             in {} allows it",
             ground.host,
             table::PATH
         ));

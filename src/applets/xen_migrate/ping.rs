@@ -10,6 +10,9 @@ use crate::core::names::HostName;
 pub fn run(setting: Setting<'_>, host: &HostName) -> Ended {
     let world = setting.world;
     let us = here::host(world)?;
+    if host.same_host(&us) {
+        return Err(Stop::new(Exit::Usage, format!("{host} is this very Dom0; name the peer")));
+    }
     world.say(To::Out, &format!("PING from {} ...", here::fqdn(world, &us)));
     if !ssh::has_key(world, &us) {
         let text = format!("there is no dedicated key {}\n  try: xen-migrate setup {host}", ssh::key(&us));

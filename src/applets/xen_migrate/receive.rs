@@ -79,7 +79,8 @@ fn pass(setting: Setting<'_>, admitted: Admitted<'_>, words: &[String]) -> i32 {
         Err(error) => refuse(world, &error.to_string()),
     };
     match keeper {
-        Some(keeper) if code != 0 => keeper.step_back(),
+        // `xl` exits 0 as well when it was never permitted and has destroyed its copy (`xl_migrate.c`, `migrate_receive`).
+        Some(keeper) if code != 0 || keeper.never => keeper.step_back(),
         _ => {}
     }
     code
@@ -96,12 +97,15 @@ struct Keeper<'a> {
     promoted: Vec<ResourceName>,
     /// The stream is of a form whose end is known, and no permission to run has passed.
     never: bool,
+    /// The sender may know that all is ready.
+    ready: bool,
 }
 
 impl<'a> Keeper<'a> {
     /// What cannot work is refused before anything is sent.
     fn new(setting: Setting<'a>, us: HostName, peer: HostName, coming: Coming) -> Result<Keeper<'a>, String> {
-        let mut keeper = Keeper { setting, us, peer, coming, drbd: DrbdGround::default(), promoted: vec![], never: false };
+        let mut keeper =
+            Keeper { setting, us, peer, coming, drbd: DrbdGround::default(), promoted: vec![], never: false, ready: false };
         let gate = &keeper.coming.gate;
         if gate.promote.is_empty() && gate.primary.is_empty() {
             return Ok(keeper);
@@ -125,13 +129,16 @@ impl<'a> Keeper<'a> {
             Halt::Unknown | Halt::Complete => self.promote(),
             Halt::Ready => self.is_all_here(),
             // Too late to say no: the sender has given it away.
-            Halt::Go => {
+            Halt::Go if self.ready => {
                 self.never = false;
                 return Flow::On;
             }
+            // A sender that does not wait for "ready" is none that we know.
+            Halt::Go => Err("the permission came before it was asked for".to_string()),
         };
         self.never = halt != Halt::Unknown && (self.never || halt == Halt::Complete);
         let ready = if self.setting.world.stopping() { Err("stopped as asked".to_string()) } else { ready };
+        self.ready |= halt == Halt::Ready && ready.is_ok();
         let Err(why) = ready else { return Flow::On };
         let text = format!("{domu} is not let in: {why}");
         self.log(&text);

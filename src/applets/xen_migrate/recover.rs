@@ -8,9 +8,9 @@ use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::{CopyName, End, ending_of_reception};
-use crate::core::migrate::Trip;
 use crate::core::migrate::settle::Ending;
 use crate::core::migrate::split::{self, Split};
+use crate::core::migrate::{Trip, asking};
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
@@ -342,11 +342,26 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
                 .map_err(|w| Stop::new(Exit::Failed, w))?;
             format!("{domu} runs here; the record said away on {} and was put right.", row.host)
         }
+        Some(row)
+            if row.state == State::Away && seen.as_ref().is_some_and(|far| far.running().is_none() && !passed_from(far)) =>
+        {
+            let paused = seen.as_ref().is_some_and(|far| far.copies.iter().any(|c| c.domain.state.paused));
+            let text = seen.map(|far| reverse::not_well(end, &far)).unwrap_or_default();
+            setting.world.say(To::Err, &format!("{domu}: {}, and nothing is in flight; {text}", row.in_words()));
+            // Paused it may be on purpose; what has ended is a person's affair.
+            let exit = if paused { Exit::Done } else { Exit::Undecided };
+            return Ok(exit.max(tell_apart(setting, &apart)));
+        }
         Some(row) => format!("{domu}: {}; nothing is in flight.", row.in_words()),
         None => format!("{domu}: nothing is in flight, and nothing was left behind."),
     };
     setting.world.say(To::Out, &text);
     Ok(tell_apart(setting, &apart))
+}
+
+/// It went on from there.
+fn passed_from(far: &End) -> bool {
+    far.row.as_ref().is_some_and(|row| matches!(row.state, State::Passed | State::Away))
 }
 
 /// What stands alone is a person's affair, and is said as often as it is asked for.
@@ -385,7 +400,7 @@ pub fn start_advice(setting: Setting<'_>, end: &End) {
     let say = |text: &str| setting.world.say(To::Err, text);
     say("To start it at home, once you are sure that no other Dom0 runs it:");
     for seen in &end.replicas {
-        say(&format!("  drbdsetup status {}   (now: {})", seen.replica.resource, seen.in_words()));
+        say(&format!("  {}   (now: {})", asking(end.generation, &[&seen.replica.resource]), seen.in_words()));
     }
     say(&format!("  {} create {config}", end.toolstack));
 }

@@ -39,13 +39,20 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
         (None, Some(entry)) => entry.hosts[0].clone(),
         (None, None) => {
             let text = format!(
-                "neither the record nor {} says where {domu} could be\n  write a row there:  {domu}  THE-DOM0-WHERE-IT-IS\n  and then: \
-                 xen-migrate reverse {domu}",
+                "neither the record nor {} of {us} says where {domu} could be\n  on {us}, write a row there:  {domu}  THE-DOM0-WHERE-IT-IS\n  \
+                 and then: xen-migrate reverse {domu}",
                 table::PATH
             );
             return Err(Stop::new(Exit::Usage, text));
         }
     };
+    if begin.same_host(&us) {
+        let text = format!(
+            "{domu} does not run here, and the host that is named for it is this very Dom0\n  on {us}: mend its row in {}",
+            table::PATH
+        );
+        return Err(Stop::new(Exit::Usage, text));
+    }
     if !ssh::has_key(world, &us) {
         let text = format!(
             "{domu} should be on {begin}, which cannot be asked: there is no dedicated key {}\n  try: xen-migrate setup {begin}",
@@ -132,6 +139,29 @@ pub(super) fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin
     }
 }
 
+/// A domU that is not here and does not run there: where it is, how, and what to type, on one line.
+pub(super) fn not_well(here: &End, far: &End) -> String {
+    let domu = &here.domu;
+    let (there, tool) = (&far.host, far.toolstack);
+    let Some(copy) = far.copies.first() else {
+        return format!(
+            "{domu} runs neither here nor on {there}; on {}: xen-migrate reverse {domu}   (says how to start it)",
+            here.host
+        );
+    };
+    let (state, id) = (&copy.domain.state, copy.domain.id);
+    let next = match copy.called {
+        CopyName::Plain if state.paused && state.shutdown.is_none() => format!("{tool} unpause {domu}"),
+        CopyName::Plain if state.shutdown.is_some() => format!(
+            "{tool} destroy {id}, after a look at /var/log/xen and its console; then on {}: xen-migrate reverse {domu}   (says how to start it)",
+            here.host
+        ),
+        CopyName::Plain => format!("{tool} list {domu}   (it is changing just now)"),
+        _ => format!("xen-migrate recover {domu}"),
+    };
+    format!("{} is {} on {there} (id {id}); on {there}: {next}", copy.domain.name, state.in_words())
+}
+
 fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
     let domu = &here.domu;
     if let Some(row) = far.row.as_ref().filter(|r| r.state.in_flight()) {
@@ -141,15 +171,8 @@ fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
         );
         return Stop::new(Exit::Refused, text);
     }
-    if let Some(copy) = far.copies.first() {
-        let state = &copy.domain.state;
-        let next = if state.paused && state.shutdown.is_none() && copy.called == CopyName::Plain {
-            format!("on {}: {} unpause {domu}, then again", far.host, far.toolstack)
-        } else {
-            format!("on {}: xen-migrate recover {domu}", far.host)
-        };
-        let text = format!("on {}: {}; only a running domU can be sent\n  try: {next}", far.host, far.copies_in_words());
-        return Stop::new(Exit::Refused, text);
+    if !far.copies.is_empty() {
+        return Stop::new(Exit::Refused, format!("only a running domU can be sent: {}", not_well(here, far)));
     }
     let proven = !here.replicas.is_empty()
         && here.replicas.iter().all(|r| {

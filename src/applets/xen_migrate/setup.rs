@@ -11,8 +11,24 @@ use crate::core::names::HostName;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where the executable is on the peer, as symlinks.sh and the package put it.
+/// Where the executable is on the peer, as symlinks.sh puts it.
 const PROGRAM: &str = "/usr/local/bin/xen-migrate";
+
+/// The program in the forced command: as it was asked for, else as it lies here, for two Dom0s are mostly installed alike.
+fn program(args: &Setup) -> String {
+    let here = || {
+        let link = std::env::current_exe().ok()?.parent().filter(|folder| folder.ends_with("bin"))?.join("xen-migrate");
+        link.exists().then(|| link.to_str().map(str::to_string)).flatten()
+    };
+    let plain = |path: &String| path.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c));
+    args.program.clone().or_else(|| here().filter(plain)).unwrap_or_else(|| PROGRAM.to_string())
+}
+
+/// This command with the options that count, for when it is to be typed again.
+fn again(args: &Setup) -> String {
+    let option = |name: &str, value: &Option<String>| value.as_ref().map_or(String::new(), |value| format!(" --{name} {value}"));
+    format!("xen-migrate setup {}{}{}", args.host, option("from", &args.from), option("program", &args.program))
+}
 
 /// How the script of [`install`] says that there was nothing to do. Neither a shell nor ssh uses this exit code.
 const ALREADY_THERE: i32 = 42;
@@ -32,11 +48,15 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
         Some(address) => address.clone(),
         None => our_address(setting, &args.host)?,
     };
-    let line = format!("from=\"{from}\",restrict,command=\"{PROGRAM} migrate2 --peer {us}\" {public}");
+    let program = program(args);
+    let line = format!("from=\"{from}\",restrict,command=\"{program} migrate2 --peer {us}\" {public}");
 
     if args.install {
-        install(setting, &args.host, &line, &public)?;
+        install(setting, args, &line, &public)?;
     } else if let Err(error) = Peer::new(world, &us, &args.host).ping() {
+        if let PeerError::Unreachable { trouble: ssh::Trouble::NoSuchHost, .. } = &error {
+            return Err(error.into());
+        }
         // The advice of an ordinary failure is this very command.
         let said = match &error {
             PeerError::Unreachable { said, .. } => said.clone(),
@@ -44,13 +64,13 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
         };
         world.say(To::Out, &format!("On {}, this one line belongs into /root/.ssh/authorized_keys (mode 0600):\n", args.host));
         world.say(To::Out, &line);
+        world.say(To::Out, &format!("\nOr let xen-migrate put it there over root's own ssh:  {} --install", again(args)));
         world.say(
             To::Out,
-            &format!("\nOr let xen-migrate put it there over root's own ssh:  xen-migrate setup {} --install", args.host),
-        );
-        world.say(
-            To::Out,
-            &format!("Then xen-migrate must be on {} as {PROGRAM} (symlinks.sh), and its own key here:", args.host),
+            &format!(
+                "Then xen-migrate must be on {} as {program} (symlinks.sh; --program names another place), and its own key here:",
+                args.host
+            ),
         );
         world.say(To::Out, &format!("  on {}: xen-migrate setup {us}\n", args.host));
         return Err(Stop::new(
@@ -153,7 +173,10 @@ fn our_address(setting: Setting<'_>, peer: &HostName) -> Result<String, Stop> {
         Err(_) => {
             let found = world.run(&Call::new("getent", ["ahosts", name.as_str()])).map_err(|e| unknown(e.to_string()))?;
             let first = found.stdout.split_whitespace().next().filter(|_| found.ok());
-            let first = first.ok_or_else(|| unknown(format!("{name} has no address")))?;
+            let first = first.ok_or_else(|| {
+                let advice = name.parse().map_or_else(|_| format!("getent hosts {name}"), |name| ssh::no_such_host(&name));
+                Stop::new(Exit::Failed, format!("{name} has no address\n  try: {advice}"))
+            })?;
             first.parse().map_err(|_| unknown(format!("getent says {first:?}")))?
         }
     };
@@ -170,11 +193,12 @@ fn our_address(setting: Setting<'_>, peer: &HostName) -> Result<String, Stop> {
 ///
 /// ssh gets our own streams and stays in our process group: it asks the person for a password, a passphrase or about a host key at the
 /// terminal, and a program in a group of its own is stopped when it does (termios(3), SIGTTOU). So its exit code is the answer.
-fn install(setting: Setting<'_>, peer: &HostName, line: &str, public: &str) -> Result<(), Stop> {
+fn install(setting: Setting<'_>, args: &Setup, line: &str, public: &str) -> Result<(), Stop> {
     let world = setting.world;
+    let peer = &args.host;
+    let again = again(args);
     if line.contains('\'') {
-        let text =
-            format!("the key's comment has a quote in it\n  try: xen-migrate setup {peer}   and put the line there by hand");
+        let text = format!("the key's comment has a quote in it\n  try: {again}   and put the line there by hand");
         return Err(Stop::new(Exit::Failed, text));
     }
     // sshd takes the first line of a key, so a second one would never count.
@@ -210,7 +234,7 @@ fn install(setting: Setting<'_>, peer: &HostName, line: &str, public: &str) -> R
                 Some(_) => (Exit::Failed, format!("on {peer} the line could not be written to /root/.ssh/authorized_keys")),
             };
             let text =
-                format!("{what} ({}, see above)\n  try: xen-migrate setup {peer}   and put the line there by hand", output.ended);
+                format!("{what} ({}, see above)\n  try: {again}   and put the line there by hand", output.ended);
             return Err(Stop::new(exit, text));
         }
     }

@@ -8,12 +8,13 @@ use crate::adapters::To;
 use crate::adapters::look::{Ground, lock_name, receive_lock_name};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::drbd::Role;
-use crate::core::facts::{DiskSeen, End, ReplicaSeen};
+use crate::core::facts::{ConfigSeen, CopyName, DiskSeen, End, ReplicaSeen};
 use crate::core::fault::Fault;
 use crate::core::names::DomuName;
 use crate::core::options::{self, Checked};
 use crate::core::record::{Row, State};
 use crate::core::table::{self, Entry};
+use crate::core::xen::Toolstack;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -197,7 +198,7 @@ fn line(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Line {
     };
     notes.extend(unseen);
     let copies = end.as_ref().map(|e| e.copies.as_slice()).unwrap_or_default();
-    let plain = copies.iter().find(|c| c.called == crate::core::facts::CopyName::Plain);
+    let plain = copies.iter().find(|c| c.called == CopyName::Plain);
     let config = end.as_ref().and_then(|e| e.config.as_ref());
 
     let (host, state) = match (plain, row) {
@@ -216,13 +217,16 @@ fn line(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Line {
     if let Some(end) = &end {
         remarks(&mut notes, setting, ground, domu, end, row);
     }
+    if let Some((path, why)) = config.and_then(|c| Some((&c.path, c.trouble.as_ref()?))) {
+        notes.push(format!("{path} is not understood: {why}"));
+    }
     if let Some(line) = faulty {
         notes.push(format!("its row in {} has a fault (line {line}) and is not acted on", table::PATH));
     } else if entry.is_none() && row.is_none() && plain.is_some() {
         notes.push(format!("it has no row in {}", table::PATH));
     }
     if row.is_none() && copies.is_empty() {
-        absent(&mut notes, domu, entry, replicas);
+        absent(&mut notes, domu, entry, replicas, config, ground.toolstack);
     }
     unreplicated(&mut notes, ground, disks);
     Line {
@@ -261,7 +265,7 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
     let recover = format!("xen-migrate recover {domu}");
     let holder = setting.world.lock_holder(&lock_name(domu)).or_else(|| setting.world.lock_holder(&receive_lock_name(domu)));
     if let Some(holder) = &holder {
-        notes.push(format!("being worked on: {holder}"));
+        notes.push(format!("being worked on: {}", drive::at_work(domu, holder)));
     }
     let here = end.running().is_some();
     if let Some(row) = row {
@@ -285,7 +289,7 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
             notes.push(format!("visiting; its home is {}", row.home.as_ref().unwrap_or(&row.host)));
         }
     }
-    for copy in end.copies.iter().filter(|c| c.called != crate::core::facts::CopyName::Plain) {
+    for copy in end.copies.iter().filter(|c| c.called != CopyName::Plain) {
         if holder.is_none() {
             notes.push(format!("{} is {} (id {}): {recover}", copy.domain.name, copy.domain.state.in_words(), copy.domain.id));
         }
@@ -293,10 +297,25 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
     for seen in &end.replicas {
         let r = &seen.replica;
         if r.role == Role::Primary && r.peer_is_primary() && holder.is_none() {
-            notes.push(format!("{} is Primary on both ends and nothing of ours is at work", r.resource));
+            let name = &r.resource;
+            let leftover = end.copies.iter().any(|c| c.called != CopyName::Plain);
+            let next = match row {
+                Some(row) if row.state.in_flight() => recover.clone(),
+                _ if leftover => recover.clone(),
+                _ if end.copies.is_empty() => format!("drbdadm secondary {name}"),
+                Some(row) => format!("on {}: drbdadm secondary {name}", row.host),
+                None => format!("on the other end: drbdadm secondary {name}"),
+            };
+            notes.push(format!("{name} is Primary on both ends and nothing of ours is at work; where no domU uses it: {next}"));
         }
-        if r.role == Role::Primary && end.copies.is_empty() && holder.is_none() {
-            notes.push(format!("{} is Primary here and the domU is not", r.resource));
+        if r.role == Role::Primary && !r.peer_is_primary() && end.copies.is_empty() && holder.is_none() {
+            let devices: Vec<&str> = seen.configured.volumes.iter().map(|v| v.device.as_str()).collect();
+            notes.push(format!(
+                "{} is Primary here and the domU is not; if nobody uses it (fuser -v {}): drbdadm secondary {}",
+                r.resource,
+                devices.join(" "),
+                r.resource
+            ));
         }
         if r.peers.iter().any(|p| p.connection == crate::core::drbd::Connection::StandAlone) {
             let flight = row.is_some_and(|row| row.state.in_flight() || row.open.contains(&r.resource));
@@ -309,7 +328,7 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
             });
         }
     }
-    if let Some(blocks) = end.copy(crate::core::facts::CopyName::Plain).and_then(|c| c.blocks.as_ref()).filter(|_| here) {
+    if let Some(blocks) = end.copy(CopyName::Plain).and_then(|c| c.blocks.as_ref()).filter(|_| here) {
         for dead in blocks.iter().filter(|b| b.state != 4) {
             notes.push(format!("its disk {} is not connected (state {}, 4 is right)", dead.vdev, dead.state));
         }
@@ -323,8 +342,20 @@ fn all_secondary(replicas: &[ReplicaSeen]) -> bool {
 }
 
 /// Nothing of it is here and the record says nothing: what DRBD shows of where it may be.
-fn absent(notes: &mut Vec<String>, domu: &DomuName, entry: Option<&Entry>, replicas: &[ReplicaSeen]) {
-    let Some(seen) = replicas.iter().find(|r| r.replica.peer_is_primary()) else { return };
+fn absent(
+    notes: &mut Vec<String>,
+    domu: &DomuName,
+    entry: Option<&Entry>,
+    replicas: &[ReplicaSeen],
+    config: Option<&ConfigSeen>,
+    toolstack: Toolstack,
+) {
+    let Some(seen) = replicas.iter().find(|r| r.replica.peer_is_primary()) else {
+        if let Some(config) = config.filter(|_| all_secondary(replicas)) {
+            notes.push(format!("it is stopped: DRBD shows no Primary anywhere; to start it: {toolstack} create {}", config.path));
+        }
+        return;
+    };
     let named = seen.replica.peers.iter().find(|p| p.role == Role::Primary && p.name != "peer").map(|p| p.name.clone());
     let host = named.or_else(|| entry.and_then(|e| e.hosts.first()).map(|h| h.to_string())).unwrap_or("another Dom0".to_string());
     notes.push(format!(

@@ -11,7 +11,7 @@
 //! file, and two ends whose flags differ refuse to connect (row 10).
 
 use crate::core::drbd::{Fencing, Generation, Options, Replica, Role};
-use crate::core::xen::{BlockDevice, Domain};
+use crate::core::xen::{BlockDevice, Domain, ShutdownReason};
 
 /// The options while it is claimed: no second Primary, and none towards a peer that cannot be asked. A stronger policy is kept.
 pub fn guarded(now: &Options) -> Options {
@@ -57,6 +57,10 @@ pub enum Stands {
 /// Looks at a domU that was just created. `disks` are its block devices as the toolstack lists them.
 pub fn stands(domain: Option<&Domain>, disks: &[BlockDevice]) -> Stands {
     let Some(domain) = domain else { return Stands::Dead("it is gone again".to_string()) };
+    // A guest may reboot early (its first boot, a new kernel): the toolstack starts it again.
+    if domain.state.shutdown == Some(ShutdownReason::Reboot) {
+        return Stands::NotYet("it is rebooting".to_string());
+    }
     if domain.state.shutdown.is_some() || domain.state.dying {
         return Stands::Dead(format!("it is {} again", domain.state.in_words()));
     }
@@ -79,7 +83,7 @@ pub fn stands(domain: Option<&Domain>, disks: &[BlockDevice]) -> Stands {
 mod tests {
     use super::*;
     use crate::core::drbd::{Connection, Disk, Peer, PeerVolume, Replication, Volume};
-    use crate::core::xen::{DomainState, ShutdownReason};
+    use crate::core::xen::DomainState;
 
     fn promoted() -> Replica {
         let peer_volumes = vec![PeerVolume { number: 0, disk: Disk::UpToDate, replication: Replication::Established }];

@@ -63,15 +63,22 @@ pub enum Outcome {
     Forced(String),
 }
 
-impl Outcome {
+/// How long a peer must have been Primary before that counts as running the domU, in seconds: it may be in the middle of a claim, and
+/// step back.
+const PRIMARY_FOR_GOOD: u64 = 600;
+
+impl Entry {
     /// Nothing more is to be done for it until a person or the next boot comes.
     pub fn is_final(&self) -> bool {
-        match self {
+        match &self.outcome {
             Outcome::Decided(Decision::Wait(_) | Decision::Claim(_)) | Outcome::SteppedBack(_) => false,
+            Outcome::Decided(Decision::Ignored(_)) => self.until.0.saturating_sub(self.since.0) >= PRIMARY_FOR_GOOD,
             Outcome::Decided(_) | Outcome::Started(_) | Outcome::Forced(_) => true,
         }
     }
+}
 
+impl Outcome {
     /// One word for `status`.
     pub fn word(&self) -> &'static str {
         match self {
@@ -131,7 +138,7 @@ impl Diary {
 
     /// The configs whose domU still waits.
     pub fn waiting(&self) -> impl Iterator<Item = (&String, &Pages)> {
-        self.domus.iter().filter(|(_, pages)| pages.entries.last().is_some_and(|e| !e.outcome.is_final()))
+        self.domus.iter().filter(|(_, pages)| pages.entries.last().is_some_and(|e| !e.is_final()))
     }
 }
 

@@ -1,9 +1,11 @@
 //! May a migration begin? Everything that can be seen is looked at, and every objection is told at once, with its evidence.
 
-use super::{Trip, older};
+use super::{Trip, asking, older};
 use crate::core::drbd::{Connection, Disk, Generation, Replication, Role};
 use crate::core::facts::{CopyName, End, PROTOCOL, Promoter, ReplicaSeen};
+use crate::core::names::HostName;
 use crate::core::record::State;
+use crate::core::table;
 use std::fmt;
 use std::str::FromStr;
 
@@ -28,6 +30,23 @@ pub enum Check {
 }
 
 impl Check {
+    const ALL: [Check; 14] = [
+        Check::Domu,
+        Check::Flight,
+        Check::Host,
+        Check::Protocol,
+        Check::Toolstack,
+        Check::Busy,
+        Check::Name,
+        Check::Drbd,
+        Check::Window,
+        Check::Versions,
+        Check::Memory,
+        Check::Config,
+        Check::Bridges,
+        Check::Disks,
+    ];
+
     /// Those that a person may overrule (`--despite`): the migration would fail and put the domU back, or the domU would miss something,
     /// but no copy could diverge.
     pub const OVERRULABLE: [Check; 5] = [Check::Versions, Check::Memory, Check::Config, Check::Bridges, Check::Disks];
@@ -85,6 +104,30 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
     found.list
 }
 
+/// What a person has overruled, and would have been an objection.
+pub fn overruled(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check]) -> Vec<Objection> {
+    let mut all = objections(here, there, trip, &[]);
+    all.retain(|o| despite.contains(&o.check) && Check::OVERRULABLE.contains(&o.check));
+    all
+}
+
+/// The checks that had nothing to object; without a look at the other end those that need one are not among them.
+pub fn passed(there: Option<&End>, objections: &[Objection], despite: &[Check]) -> Vec<Check> {
+    let needs_both = [
+        Check::Host,
+        Check::Protocol,
+        Check::Toolstack,
+        Check::Name,
+        Check::Versions,
+        Check::Memory,
+        Check::Config,
+        Check::Bridges,
+    ];
+    let seen = |c: &Check| there.is_some() || !needs_both.contains(c);
+    let well = |c: &Check| !despite.contains(c) && !objections.iter().any(|o| o.check == *c);
+    Check::ALL.into_iter().filter(|c| seen(c) && well(c)).collect()
+}
+
 /// What a migration without the dedicated key cannot check.
 pub fn unchecked(trip: &Trip) -> String {
     format!(
@@ -92,6 +135,16 @@ pub fn unchecked(trip: &Trip) -> String {
          bridges and DRBD options; `xen-migrate setup {}` changes that",
         trip.to, trip.to
     )
+}
+
+/// The partner is this Dom0 itself.
+pub fn this_very_host(to: &HostName) -> Objection {
+    Objection {
+        check: Check::Host,
+        seen: format!("{to} is this very Dom0"),
+        wanted: "another Dom0".to_string(),
+        advice: format!("name another Dom0 in {}", table::PATH),
+    }
 }
 
 struct Objections {
@@ -107,8 +160,7 @@ impl Objections {
         let domu = &here.domu;
         let recover = format!("xen-migrate recover {domu}");
         if trip.to.same_host(&here.host) {
-            let advice = "name another Dom0 in /etc/xen/migrate-tab.txt".to_string();
-            self.add(Check::Host, format!("{} is this very Dom0", trip.to), "another Dom0", advice);
+            self.list.push(this_very_host(&trip.to));
         }
         if let Some(row) = &here.row {
             if row.state.in_flight() {
@@ -137,7 +189,18 @@ impl Objections {
         match here.copy(CopyName::Plain) {
             None if leftover.is_some() => {}
             None => {
-                let advice = format!("xen-migrate status {domu}");
+                let nowhere = !here.replicas.is_empty()
+                    && here.row.is_none()
+                    && here
+                        .replicas
+                        .iter()
+                        .all(|r| r.replica.is_connected() && r.replica.role == Role::Secondary && !r.replica.peer_is_primary());
+                let advice = match here.config.as_ref().filter(|_| nowhere) {
+                    Some(config) => {
+                        format!("{tool} create {}   (DRBD shows no Primary anywhere, so it runs nowhere)", config.path)
+                    }
+                    None => format!("xen-migrate status {domu}"),
+                };
                 self.add(Check::Domu, format!("{domu} does not run on {}", here.host), "a running domU", advice);
             }
             Some(copy) if copy.domain.state.executes() => {}
@@ -174,19 +237,33 @@ impl Objections {
             self.add(Check::Disks, format!("{} has no DRBD disk", here.domu), "at least one", advice);
         }
         for seen in &here.replicas {
-            self.about_health(here, seen, Some(Role::Primary), "here");
+            let role = (!here.copies.is_empty()).then_some(Role::Primary);
+            self.about_health(here, seen, role, "here");
             self.about_window(here, seen);
         }
         let Some(there) = there else { return };
         for seen in &here.replicas {
+            let before = self.list.len();
+            let apart = !seen.replica.is_connected() && seen.replica.is_up();
             let name = &seen.replica.resource;
             match there.replica(name) {
                 None => {
-                    let advice = format!("on {}: drbdadm up {name}", trip.to);
-                    self.add(Check::Drbd, format!("{} does not know the resource {name}", trip.to), "it up on both ends", advice);
+                    let advice =
+                        format!("make its file below /etc/drbd.d the same on both Dom0s, then on {}: drbdadm up {name}", trip.to);
+                    let seen = format!("the drbd.conf of {} has no resource {name} with an `on {}`", trip.to, there.host);
+                    self.add(Check::Drbd, seen, "the same resource on both ends", advice);
                 }
                 Some(far) => {
                     self.about_health(there, far, Some(Role::Secondary), "there");
+                    // One link that is down was told as it is seen from here.
+                    if apart {
+                        let told = format!("{name} is not connected");
+                        let mut at = 0;
+                        self.list.retain(|o| {
+                            at += 1;
+                            at <= before || !o.seen.starts_with(&told)
+                        });
+                    }
                     if far.configured.options.two_primaries != seen.configured.options.two_primaries {
                         let advice = "make the two files the same, then `drbdadm adjust` on both".to_string();
                         let what = format!("allow-two-primaries of {name} differs between the two drbd.conf");
@@ -211,9 +288,15 @@ impl Objections {
         if !r.is_up() {
             return object(format!("{name} is not up {place}"), "it up", format!("on {}: drbdadm up {name}", end.host));
         }
+        let ask = asking(end.generation, &[name]);
+        let devices: Vec<&str> = seen.configured.volumes.iter().map(|v| v.device.as_str()).collect();
+        let holder = match r.role {
+            Role::Primary => format!("on {}: fuser -v {}   (who holds it?)", end.host, devices.join(" ")),
+            _ => format!("on {}: {ask}", end.host),
+        };
         if let Some(role) = role.filter(|role| &r.role != role) {
             let wanted = if role == Role::Primary { "Primary where the domU runs" } else { "Secondary where it does not run" };
-            object(format!("{name} is {} {place}", r.role), wanted, format!("find out who holds it: drbdsetup status {name}"));
+            object(format!("{name} is {} {place}", r.role), wanted, holder.clone());
         }
         if r.peers.is_empty() {
             object(format!("{name} has no peer configured"), "a replica on the other end", format!("drbdadm adjust {name}"));
@@ -233,14 +316,14 @@ impl Objections {
                 object(format!("{name} is not connected to {who} ({})", peer.connection), "Connected", advice);
             } else if let Some(v) = peer.volumes.iter().find(|v| v.replication != Replication::Established) {
                 let what = format!("{name}/{} is being synchronised ({})", v.number, v.replication);
-                object(what, "no resync running", format!("wait for its end: drbdsetup status {name}"));
+                object(what, "no resync running", format!("{ask}   (wait for its end)"));
             } else if let Some(v) = peer.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
                 let what = format!("{name}/{} is {} at {who}", v.number, v.disk);
-                object(what, "UpToDate on both ends", format!("drbdsetup status {name}, on both ends"));
+                object(what, "UpToDate on both ends", format!("on both ends: {ask}"));
             }
         }
         if r.volumes.is_empty() || r.peers.iter().any(|p| p.connection == Connection::Connected && p.volumes.is_empty()) {
-            object(format!("{name} shows no volume"), "every volume seen", format!("drbdsetup status {name}"));
+            object(format!("{name} shows no volume"), "every volume seen", ask.clone());
         }
         let missing = seen.configured.volumes.iter().find(|c| !r.volumes.iter().any(|v| v.number == c.number));
         if let Some(volume) = missing {
@@ -248,7 +331,7 @@ impl Objections {
         }
         if let Some(v) = r.volumes.iter().find(|v| v.disk != Disk::UpToDate) {
             let what = format!("{name}/{} is {} {place}", v.number, v.disk);
-            object(what, "UpToDate on both ends", format!("drbdsetup status {name}"));
+            object(what, "UpToDate on both ends", ask.clone());
         }
     }
 
@@ -286,7 +369,7 @@ impl Objections {
             && there.fqdn != trip.to.as_str()
         {
             let seen = format!("{} answers that it is {}", trip.to, there.host);
-            let advice = format!("getent hosts {}; is the name right in the table and in /etc/hosts?", trip.to);
+            let advice = format!("getent hosts {}   (is the name right in the table and in /etc/hosts?)", trip.to);
             self.add(Check::Host, seen, "the host that was asked for", advice);
         }
         if there.host == here.host {
@@ -352,7 +435,21 @@ impl Objections {
             let seen = format!("Xen {} here, {} on {host}", here.xen, there.xen);
             self.add(Check::Versions, seen, "the same Xen there, or a newer one", "--despite versions tries all the same".into());
         }
-        match (&here.config, &there.config) {
+        for (end, config) in [(here, &here.config), (there, &there.config)] {
+            if let Some((path, why)) = config.as_ref().and_then(|c| Some((&c.path, c.trouble.as_ref()?))) {
+                let seen = format!("{path} on {} is not understood: {why}", end.host);
+                self.add(
+                    Check::Config,
+                    seen,
+                    "its config file on both ends",
+                    format!("on {}: mend it; or --despite config", end.host),
+                );
+            }
+        }
+        let read = |end: &'_ End| end.config.clone().filter(|c| c.trouble.is_none());
+        let unread = there.config.as_ref().is_some_and(|c| c.trouble.is_some());
+        match (&read(here), &read(there)) {
+            (Some(_), None) if unread => {}
             (Some(ours), None) => {
                 let seen = format!("{host} has no config file for {domu}");
                 let advice = format!("copy {} to {host}; or --despite config", ours.path);
@@ -398,129 +495,5 @@ impl Objections {
 const MEMORY_OVERHEAD: u64 = 8;
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::*;
-    use super::*;
-    use crate::core::drbd::{Fencing, Options};
-
-    fn checks(here: &End, there: Option<&End>) -> Vec<Check> {
-        objections(here, there, &trip(), &[]).iter().map(|o| o.check).collect()
-    }
-
-    #[test]
-    fn a_healthy_pair_has_no_objection() {
-        let (here, there) = pair();
-        assert_eq!(objections(&here, Some(&there), &trip(), &[]), []);
-        assert_eq!(objections(&here, None, &trip(), &[]), []);
-    }
-
-    #[test]
-    fn each_fact_that_forbids_it_is_an_objection() {
-        type Spoil = fn(&mut End, &mut End);
-        let cases: [(&str, Check, Spoil); 25] = [
-            ("not here", Check::Domu, |h, _| h.copies.clear()),
-            ("paused", Check::Domu, |h, _| h.copies[0].domain.state = state("--p---")),
-            ("crashed", Check::Domu, |h, _| h.copies[0].domain.state = state("---sc-")),
-            ("suspended", Check::Domu, |h, _| h.copies[0].domain.state = state("---ss-")),
-            ("dying", Check::Domu, |h, _| h.copies[0].domain.state = state("-----d")),
-            ("a leftover here", Check::Domu, |h, _| h.copies.push(copy(CopyName::MigratedAway, "---ss-"))),
-            ("in flight", Check::Flight, |h, _| h.row = Some(row(State::Leaving))),
-            ("in flight there", Check::Flight, |_, t| t.row = Some(row(State::Leaving))),
-            ("busy", Check::Busy, |h, _| h.busy = Some("pid 1".into())),
-            ("busy there", Check::Busy, |_, t| t.busy = Some("pid 1".into())),
-            ("there already", Check::Name, |_, t| t.copies.push(copy(CopyName::Plain, "-b----"))),
-            ("leftover there", Check::Name, |_, t| t.copies.push(copy(CopyName::Incoming, "--p---"))),
-            ("ourselves", Check::Host, |h, t| t.host = h.host.clone()),
-            ("somebody else", Check::Host, |_, t| t.host = "dom0-x".parse().unwrap()),
-            ("no memory", Check::Memory, |_, t| t.free_memory = 100),
-            ("no config", Check::Config, |_, t| t.config = None),
-            ("other config", Check::Config, |_, t| t.config.as_mut().unwrap().digest = "x".into()),
-            ("no bridge", Check::Bridges, |_, t| t.interfaces.clear()),
-            ("older Xen", Check::Versions, |_, t| t.xen = "4.14.4".into()),
-            ("xm there", Check::Toolstack, |_, t| t.toolstack = crate::core::xen::Toolstack::Xm),
-            ("protocol", Check::Protocol, |_, t| t.protocol = 2),
-            ("a local disk", Check::Disks, |h, _| h.disks.push(disk(None))),
-            ("something unseen there", Check::Host, |_, t| t.unseen.push("xl list: exit 1".into())),
-            ("drbd.conf differs", Check::Window, |_, t| t.replicas[0].configured.options.two_primaries = true),
-            ("options not read", Check::Window, |h, _| h.replicas[0].options = None),
-        ];
-        for (name, check, spoil) in cases {
-            let (mut here, mut there) = pair();
-            spoil(&mut here, &mut there);
-            assert!(checks(&here, Some(&there)).contains(&check), "{name}: {:?}", checks(&here, Some(&there)));
-        }
-    }
-
-    #[test]
-    fn drbd_that_is_not_healthy_on_either_end_forbids_it() {
-        for spoil in [
-            |r: &mut ReplicaSeen| r.replica.peers[0].connection = Connection::Connecting,
-            |r: &mut ReplicaSeen| r.replica.peers[0].connection = Connection::Other("Levitating".into()),
-            |r: &mut ReplicaSeen| r.replica.peers[0].volumes[0].replication = Replication::SyncSource,
-            |r: &mut ReplicaSeen| r.replica.peers[0].volumes[0].disk = Disk::Inconsistent,
-            |r: &mut ReplicaSeen| r.replica.volumes[0].disk = Disk::Diskless,
-            |r: &mut ReplicaSeen| r.replica.volumes.clear(),
-            |r: &mut ReplicaSeen| r.replica.peers.clear(),
-            |r: &mut ReplicaSeen| r.replica.role = Role::Other("Tertiary".into()),
-            |r: &mut ReplicaSeen| r.configured.volumes.push(volume(1)),
-        ] {
-            let (mut here, there) = pair();
-            spoil(&mut here.replicas[0]);
-            assert!(checks(&here, Some(&there)).contains(&Check::Drbd));
-            let (here, mut there) = pair();
-            spoil(&mut there.replicas[0]);
-            assert!(checks(&here, Some(&there)).contains(&Check::Drbd));
-        }
-        let (here, mut there) = pair();
-        there.replicas.clear();
-        assert!(checks(&here, Some(&there)).contains(&Check::Drbd));
-    }
-
-    #[test]
-    fn drbd_8_3_needs_the_file_to_allow_two_primaries() {
-        let (mut here, mut there) = pair();
-        here.generation = Some(Generation::V83);
-        assert_eq!(checks(&here, Some(&there)), [Check::Window]);
-        for end in [&mut here, &mut there] {
-            end.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::DontCare });
-            end.replicas[0].configured.options.two_primaries = true;
-        }
-        assert_eq!(checks(&here, Some(&there)), []);
-    }
-
-    #[test]
-    fn what_protects_the_data_cannot_be_overruled() {
-        let (mut here, mut there) = pair();
-        there.free_memory = 0;
-        there.config = None;
-        here.replicas[0].replica.peers[0].connection = Connection::StandAlone;
-        let left = objections(&here, Some(&there), &trip(), &[Check::Memory, Check::Config, Check::Drbd]);
-        assert_eq!(left.iter().map(|o| o.check).collect::<Vec<_>>(), [Check::Drbd]);
-        assert!("drbd".parse::<Check>().is_err());
-        assert_eq!("memory".parse(), Ok(Check::Memory));
-    }
-
-    #[test]
-    fn the_peer_that_asked_us_to_send_is_not_in_its_own_way() {
-        let (here, mut there) = pair();
-        there.row = Some(row(State::Returning));
-        there.busy = Some("pid 1".into());
-        assert_eq!(checks(&here, Some(&there)), []);
-    }
-
-    #[test]
-    fn without_the_key_a_phy_disk_would_arrive_dead() {
-        let (mut here, _) = pair();
-        here.disks[0].promoter = Promoter::Nobody;
-        assert_eq!(checks(&here, None), [Check::Drbd]);
-        here.disks[0].promoter = Promoter::Opening;
-        assert_eq!(checks(&here, None), []);
-    }
-
-    #[test]
-    fn versions_compare_by_their_numbers() {
-        assert!(older("4.9.1", "4.17.0"));
-        assert!(!older("4.17.0", "4.17.7"));
-        assert!(!older("4.20", "4.17"));
-    }
-}
+#[path = "check_tests.rs"]
+mod tests;

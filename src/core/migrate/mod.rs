@@ -17,6 +17,7 @@ pub mod split;
 mod testing;
 mod tidy;
 
+use super::drbd::Generation;
 use super::facts::{End, Promoter};
 use super::names::{HostName, ResourceName};
 use super::record::{Moment, Row, State};
@@ -98,6 +99,26 @@ impl Trip {
     /// The row that is true while the domU stays here; `None`: it is at home here.
     fn row_when_stayed(&self, domu: &super::names::DomuName) -> Option<Row> {
         self.from.as_ref().map(|from| self.row(domu, State::Visiting, from))
+    }
+}
+
+/// How a person looks at resources: the words that fit what answers. DRBD 8.4 before 8.4.6 has no `drbdsetup status`, and `drbdadm role`
+/// of DRBD 9 shows this end alone (facts 4.3).
+pub fn asking(generation: Option<Generation>, names: &[&ResourceName]) -> String {
+    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    if generation == Some(Generation::V9) || names.is_empty() {
+        let what = if generation == Some(Generation::V9) { "drbdadm status" } else { "cat /proc/drbd" };
+        return [what].into_iter().chain(names).collect::<Vec<_>>().join(" ");
+    }
+    let each: Vec<String> = names.iter().map(|n| format!("drbdadm role {n}; drbdadm cstate {n}; drbdadm dstate {n}")).collect();
+    each.join("; ")
+}
+
+/// What [`asking`] must say where the domU may be started: it runs nowhere, and this disk is as new as the other.
+pub fn nobody_runs_it(generation: Option<Generation>) -> &'static str {
+    match generation {
+        Some(Generation::V9) => "every role is Secondary, every disk UpToDate, and no connection: is shown",
+        _ => "it says Secondary/Secondary, Connected and UpToDate/UpToDate",
     }
 }
 

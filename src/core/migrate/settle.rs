@@ -11,8 +11,8 @@
 //! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
 
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
-use super::{Trip, promoted_early};
-use crate::core::drbd::Role;
+use super::{Trip, asking, nobody_runs_it, promoted_early};
+use crate::core::drbd::{Connection, Role};
 use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::{Row, State};
@@ -219,7 +219,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         // It executes there.
         (None, sent, Some((_, Is::Executing)), _) => match sent {
             Some((_, Is::Executing)) => undecided(look()),
-            _ => arrived(here, there),
+            _ => arrived(here, there, trip),
         },
         (Some(_), _, Some((_, Is::Executing)), _) => undecided(look()),
 
@@ -249,7 +249,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
             ))
         }
         // It has its name already, so it was given permission, and was not unpaused.
-        (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(here, there),
+        (None, _, Some((_, Is::Paused)), None) if trip.leave_paused => arrived(here, there, trip),
         (None, None | Some((_, Is::Suspended)), Some((copy, Is::Paused)), None) if ours => {
             Verdict::First(Step::there(Deed::Unpause { id: copy.domain.id }, "it was given its name, and no other copy can run"))
         }
@@ -302,16 +302,16 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
         }
         (Some((copy, Is::Suspended)), None, None, None) | (None, Some((copy, Is::Suspended)), None, None) => {
             let what = format!(
-                "{domu} executes nowhere: {} is suspended here with its memory, and {} has no copy",
+                "{domu} runs nowhere: {} is suspended here with its memory, and {} has no copy",
                 copy.domain.name, there.host
             );
-            Verdict::Nowhere(what, wake_or_restart(here, copy))
+            Verdict::Nowhere(what, wake_or_restart(here, there, copy))
         }
 
         // Only a copy that never ran, and nobody knows whether ours ran on after it was made: its memory may be older than the disk.
         (None, None, None, Some((copy, _))) => {
             let what = format!(
-                "{domu} executes nowhere: on {} {} is {}, and nothing proves that its memory is as new as the disk",
+                "{domu} runs nowhere: on {} {} is {}, and nothing proves that its memory is as new as the disk",
                 there.host,
                 copy.domain.name,
                 copy.domain.state.in_words()
@@ -366,7 +366,7 @@ fn passed_on(here: &End, there: &End, left: Option<&CopySeen>) -> Verdict {
 }
 
 /// It executes there (or waits there paused, as was asked): is it well?
-fn arrived(here: &End, there: &End) -> Verdict {
+fn arrived(here: &End, there: &End, trip: &Trip) -> Verdict {
     let mut doubts = Vec::new();
     // An HVM guest without PV drivers never connects its disks this way: then only the roles speak.
     let copy = there.copy(CopyName::Plain).filter(|c| c.kind.as_deref() != Some("hvm"));
@@ -388,18 +388,31 @@ fn arrived(here: &End, there: &End) -> Verdict {
     if !doubts.is_empty() {
         let (tool, id) = (there.toolstack, copy_id(there));
         commands.extend([
-            format!("on {}: {tool} block-list {id}; drbdsetup status", there.host),
+            format!("on {}: {tool} block-list {id}; {}", there.host, ask(there)),
             format!("if its disks stay dead, on {}: {tool} destroy {id}, and then", there.host),
             format!("xen-migrate recover {domu}"),
         ]);
     }
-    let lost = |r: &&ReplicaSeen| !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource);
+    // What stands alone, perhaps only because the options differ, is connected first: DRBD itself finds out whether each end has something
+    // that the other lacks, and refuses then.
+    let alone = |end: &End, name: &ResourceName| {
+        end.replica(name).is_some_and(|r| r.replica.peers.iter().any(|p| p.connection == Connection::StandAlone))
+    };
+    let ours = |name: &ResourceName| [here, there].iter().any(|end| end.row.as_ref().is_some_and(|row| row.open.contains(name)));
+    let split = |name: &ResourceName| trip.reconnected.contains(name) && (alone(here, name) || alone(there, name));
+    let untried =
+        |name: &ResourceName| !trip.reconnected.contains(name) && ours(name) && (alone(here, name) || alone(there, name));
+    let lost = |r: &&ReplicaSeen| {
+        !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource) && !untried(&r.replica.resource)
+    };
     let lost: Vec<&ResourceName> = here.replicas.iter().filter(lost).map(|r| &r.replica.resource).collect();
     if !lost.is_empty() {
         doubts.extend(lost.iter().map(|name| {
             format!(
-                "{name} is not connected, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
-                there.host, here.host
+                "{name} {}, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
+                if split(name) { "is a split brain" } else { "is not connected" },
+                there.host,
+                here.host
             )
         }));
         doubts.push(format!("pause it at once, on {}: {} pause {domu}", there.host, there.toolstack));
@@ -418,7 +431,7 @@ fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
         format!("NOW, on {theirs}: {tool} pause {domu}   (every write there makes the two disks differ more)"),
-        "drbdsetup status; dmesg | grep -i drbd   (on both: when was the link lost?)".to_string(),
+        format!("on both: {}; dmesg | grep -i drbd   (when was the link lost?)", ask(here)),
         format!(
             "then decide. Either the disk of {ours}, with all that {domu} wrote before it moved; what it wrote on {theirs} is lost:"
         ),
@@ -427,13 +440,19 @@ fn whose_disk(here: &End, there: &End, lost: &[&ResourceName]) -> Vec<String> {
             each("secondary"),
             each("connect --discard-my-data").trim_end_matches("; ")
         ),
-        format!("   {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
+        format!("   on {ours}: {}{} create {config}; xen-migrate recover {domu}", each("connect"), here.toolstack),
         format!(
             "or the disk of {theirs}, without the last writes of {ours}, which its memory may take for done (check its file systems):"
         ),
-        format!("   {}on {theirs}: {}{tool} unpause {domu}", each("connect --discard-my-data"), each("connect")),
-        format!("   xen-migrate recover {domu}"),
+        format!("   on {ours}: {}", each("connect --discard-my-data").trim_end_matches("; ")),
+        format!("   on {theirs}: {}{tool} unpause {domu}", each("connect")),
+        format!("   on {ours}: xen-migrate recover {domu}"),
     ]
+}
+
+/// How a person looks at the domU's resources at that end.
+fn ask(end: &End) -> String {
+    asking(end.generation, &end.resources().collect::<Vec<_>>())
 }
 
 fn copy_id(end: &End) -> String {
@@ -458,7 +477,8 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         (None, None) if reported => Verdict::Arrived(None),
         (None, None) => {
             let roles: Vec<String> = here.replicas.iter().map(ReplicaSeen::in_words).collect();
-            let what = format!("{domu} is not here, and {} cannot be seen: {why}. DRBD shows: {}", trip.to, roles.join("; "));
+            let what =
+                format!("{domu} is not here; whether {} runs it is not known: {why}. DRBD shows: {}", trip.to, roles.join("; "));
             Verdict::Undecided(what, vec![format!("on {}: {} list", trip.to, here.toolstack), recover])
         }
         (_, Some((_, Is::Executing))) if here.toolstack == Toolstack::Xm => {
@@ -466,7 +486,7 @@ fn one_seen(here: &End, why: &str, trip: &Trip, reported: bool) -> Verdict {
         }
         _ => {
             let what = format!(
-                "{}; whether {} runs it cannot be seen: {why}. Do not resume or unpause anything before that is known",
+                "{}; whether {} runs it is not known: {why}. Do not resume or unpause anything before that is known",
                 here.copies_in_words(),
                 trip.to
             );
@@ -481,7 +501,7 @@ fn uuid<'a>(copies: &Copies<'a>) -> Option<&'a str> {
 }
 
 /// A suspended copy can go on only where it is certain that the domU has run nowhere since: else its memory is older than the disk.
-fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
+fn wake_or_restart(here: &End, there: &End, copy: &CopySeen) -> Vec<String> {
     let (tool, id) = (here.toolstack, copy.domain.id);
     let rename = match copy.called {
         CopyName::Plain => String::new(),
@@ -490,6 +510,11 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
     let mut commands = vec![
         format!("either, only if you are certain that it has run nowhere else since: {tool} save -c {id} /dev/null{rename}"),
         "   (it goes on where it was, after about a minute)".to_string(),
+        format!(
+            "   to become certain, on {} and every other Dom0 of it: {} list; dmesg | grep -i 'drbd.*role('   (no copy, and Primary for the \
+             migration alone; when in doubt, the other way)",
+            there.host, there.toolstack
+        ),
         format!("or: {tool} destroy {id}, and then"),
     ];
     commands.extend(start_anew(here));
@@ -500,7 +525,7 @@ fn wake_or_restart(here: &End, copy: &CopySeen) -> Vec<String> {
 fn start_anew(here: &End) -> Vec<String> {
     let config = here.config.as_ref().map_or("its config file", |c| c.path.as_str());
     vec![
-        "drbdsetup status   (go on only when every peer is Connected and Secondary, and every disk UpToDate)".to_string(),
+        format!("{}   (go on only when {})", ask(here), nobody_runs_it(here.generation)),
         format!("{} create {config}   (like after a power cut: what was in its memory alone is lost)", here.toolstack),
         format!("xen-migrate recover {}", here.domu),
     ]

@@ -108,7 +108,7 @@ pub fn end(host: &str) -> End {
         disks: vec![],
         replicas: vec![],
         generation: Some(Generation::V84),
-        config: Some(ConfigSeen { path: "/etc/xen/web.cfg".into(), digest: "d".into() }),
+        config: Some(ConfigSeen { path: "/etc/xen/web.cfg".into(), digest: "d".into(), trouble: None }),
         bridges_used: vec![],
         interfaces: vec!["xenbr0".into()],
         row: None,

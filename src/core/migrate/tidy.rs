@@ -92,7 +92,7 @@ pub(super) fn tidy_after_staying(here: &End, there: Far<'_>, trip: &Trip, note: 
     tidy.close(Some(&here.host));
     // While DRBD is apart the journey is not over there either: who is not expected may not connect it.
     if tidy.is_over() {
-        tidy.tell_there(Step::there(Deed::Release, "nothing comes any more"));
+        tidy.tell_there(Step::there(Deed::Release, "the domU is here"));
     }
     tidy.finish(truth, Ending::Stayed(note))
 }
@@ -172,7 +172,7 @@ impl<'a> Tidy<'a> {
             Far::Hidden(why) => {
                 if self.here.row.is_some() {
                     self.pending.push(format!(
-                        "{} cannot be looked at, so DRBD's options and its record stay as they are: {why}",
+                        "DRBD's options, and the record of {}, stay as they are until it can be looked at: {why}",
                         self.trip.to
                     ));
                 }

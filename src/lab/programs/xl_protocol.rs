@@ -419,17 +419,16 @@ impl<'a> Both<'a> {
             Break::TargetOff | Break::TargetKilled => End::Exit(137),
             Break::SenderOff | Break::Silent => End::Hangs,
             Break::SenderKilled => {
-                // The target reads an end of file instead of GO, and its report still finds sshd.
+                // The target reads an end of file instead of GO, and its report still finds sshd. Having tidied up it exits 0.
                 self.destroy(self.state().incoming);
-                End::Exit(1)
+                End::Exit(0)
             }
             // With sshd gone the report cannot be written, and the target exits without destroying. migrate2 reads it to its end.
-            Break::Ended => {
-                if self.state().relayed {
-                    self.destroy(self.state().incoming);
-                }
-                End::Exit(1)
+            Break::Ended if self.state().relayed => {
+                self.destroy(self.state().incoming);
+                End::Exit(0)
             }
+            Break::Ended => End::Exit(1),
         }
     }
 
@@ -444,6 +443,7 @@ impl<'a> Both<'a> {
                 }
                 return match broken {
                     Break::Silent => End::Hangs,
+                    Break::Ended if self.state().relayed => End::Exit(0),
                     Break::Ended => End::Exit(1),
                     _ => End::Exit(137),
                 };
