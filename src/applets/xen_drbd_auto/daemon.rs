@@ -39,14 +39,14 @@ pub struct Daemon {
     toolstack: Option<Toolstack>,
     /// The next turn looks at all, not only at those that wait.
     all: bool,
-    _held: Box<dyn Held>,
+    held: Option<Box<dyn Held>>,
 }
 
 impl Daemon {
     /// Takes the lock that only one daemon has. The error: another one waits already.
     pub fn new(world: &dyn World, toolstack: Option<Toolstack>) -> Result<Daemon, Stop> {
         match boot::lock(world, boot::DAEMON, "xen-drbd-auto waiting") {
-            Ok(held) => Ok(Daemon { toolstack, all: false, _held: held }),
+            Ok(held) => Ok(Daemon { toolstack, all: false, held: Some(held) }),
             Err(Taken::By(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
             Err(Taken::Cannot(why)) => Err(failed(why)),
         }
@@ -60,10 +60,13 @@ impl Daemon {
         // What made us look is answered by this look.
         let which = if world.reloading() || std::mem::take(&mut self.all) { Which::All } else { Which::Waiting };
         let setting = Setting { world, toolstack: self.toolstack, root: None, path: None };
-        let made = round::begin(world, "xen-drbd-auto looking again").and_then(|_held| round::make(setting, which));
+        // Held to the end of the turn: a start that comes now finds us waiting, or gone.
+        let held = round::begin(world, "xen-drbd-auto looking again");
+        let made = held.as_ref().map_err(Stop::clone).and_then(|_| round::make(setting, which));
         let mut round = match made {
             Ok(round) => round,
             Err(stop) => {
+                self.all |= which == Which::All;
                 world.say(To::Log, &format!("the next look is made later: {}", stop.text.replace('\n', ";")));
                 let until = if stop.exit == Exit::Refused { SOON } else { timer::until_the_next_look(world.roll(timer::SIDES)) };
                 return Turn::Wait { until: world.clock() + until, interest: vec![] };
@@ -84,6 +87,7 @@ impl Daemon {
         let mut diary = boot::diary(world);
         diary.next_look = None;
         let _ = boot::keep(world, &diary);
+        self.held = None;
         world.say(To::Log, if must_wait(&diary) { "the waiting was ended" } else { "nothing waits any more: the daemon goes" });
         Turn::Done
     }

@@ -13,10 +13,9 @@ const ROUND_TIME: Duration = Duration::from_secs(300);
 /// Decides once for every domU, and leaves what must wait to the background.
 pub fn start(setting: Setting<'_>) -> Ended {
     let world = setting.world;
-    let round = {
-        let _held = patiently(setting)?;
-        round::make(setting, Which::All)?
-    };
+    // Held until somebody waits: a daemon that is just about to go cannot be mistaken for one that stays.
+    let _held = patiently(setting)?;
+    let round = round::make(setting, Which::All)?;
     foreign(setting, &round.diary);
     if round.diary.domus.is_empty() {
         world.say(To::Out, &format!("No domU configs in {}.", boot::FOLDER));
