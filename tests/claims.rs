@@ -5,6 +5,10 @@
 //! again (`core/boot/claim.rs` says why that is all), and an end that was cut off in the middle of a claim may stand alone until a
 //! person types the one command that status names.
 
+#[path = "lab/accidents.rs"]
+mod accidents;
+
+use accidents::{BadEnd, walk};
 use xen_drbd::core::drbd::Generation;
 use xen_drbd::core::xen::Toolstack;
 use xen_drbd::lab::{Deed, DiskForm, Kind, Lab, Phase, When};
@@ -64,49 +68,28 @@ fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskF
     let whole = pair(generation, toolstack, form, for_good).run(A, &["xen-drbd-auto", "start"]);
     assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
     assert!(whole.out.contains("started"), "{}{}", whole.out, whole.err);
-    let mut failures = Vec::new();
-    let mut broken = 0;
-    // To look at one accident alone: ONLY="57 Cut" cargo test --test claims NAME -- --nocapture
-    let only = std::env::var("ONLY").ok();
-    for event in whole.events.clone() {
-        for way in WAYS {
-            if only.as_ref().is_some_and(|only| *only != format!("{event} {way:?}")) {
-                continue;
+    walk("a start", whole.events.clone(), &WAYS, 100, |event, way| {
+        let lab = pair(generation, toolstack, form, for_good);
+        let when = When::Event(event, Phase::Before);
+        let cut = || Deed::Cut(A.into(), B.into(), Some(60_000));
+        match way {
+            Wrong::Both => lab.inject(when, start(B)),
+            Wrong::Kill => lab.inject(when, Deed::KillCaller),
+            Wrong::PowerHere => lab.inject(when, Deed::PowerOff(A.into())),
+            Wrong::PowerThere => lab.inject(when, Deed::PowerOff(B.into())),
+            Wrong::Cut => lab.inject(when, cut()),
+            Wrong::CutAndBoth => {
+                lab.inject(when.clone(), cut());
+                lab.inject(when, start(B));
             }
-            let lab = pair(generation, toolstack, form, for_good);
-            let when = When::Event(event, Phase::Before);
-            let cut = || Deed::Cut(A.into(), B.into(), Some(60_000));
-            match way {
-                Wrong::Both => lab.inject(when, start(B)),
-                Wrong::Kill => lab.inject(when, Deed::KillCaller),
-                Wrong::PowerHere => lab.inject(when, Deed::PowerOff(A.into())),
-                Wrong::PowerThere => lab.inject(when, Deed::PowerOff(B.into())),
-                Wrong::Cut => lab.inject(when, cut()),
-                Wrong::CutAndBoth => {
-                    lab.inject(when.clone(), cut());
-                    lab.inject(when, start(B));
-                }
-                Wrong::Late => {
-                    lab.inject(when, cut());
-                    lab.inject_in(70_000, start(B));
-                }
-            }
-            lab.run(A, &["xen-drbd-auto", "start"]);
-            broken += 1;
-            if let Err(why) = settle_and_judge(&lab, for_good) {
-                failures.push((event, way, why, lab.journal()));
+            Wrong::Late => {
+                lab.inject(when, cut());
+                lab.inject_in(70_000, start(B));
             }
         }
-    }
-    assert!(broken > 100 || only.is_some());
-    if let Some((event, way, why, journal)) = failures.first() {
-        let list: Vec<String> = failures.iter().map(|(event, way, why, _)| format!("  #{event} {way:?}: {why}")).collect();
-        panic!(
-            "{} of {broken} ways to break a start end badly:\n{}\n\nthe first, {way:?} before #{event}: {why}\n{journal}",
-            failures.len(),
-            list.join("\n")
-        );
-    }
+        lab.run(A, &["xen-drbd-auto", "start"]);
+        settle_and_judge(&lab, for_good).map_err(|why| BadEnd { why, journal: lab.journal() })
+    });
 }
 
 /// Power on, `start` on both as at boot, and half an hour.

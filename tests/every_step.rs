@@ -4,6 +4,10 @@
 //! Not a sample: the events of a whole run are counted first, and then the same run is broken before each of them in turn, in each
 //! of six ways. What happens between two events is nothing, so "before each" is "after each" as well.
 
+#[path = "lab/accidents.rs"]
+mod accidents;
+
+use accidents::{BadEnd, walk};
 use xen_drbd::core::drbd::{Generation, Role};
 use xen_drbd::core::xen::Toolstack;
 use xen_drbd::lab::{Deed, DiskForm, Kind, Lab, Phase, Ran, When};
@@ -61,43 +65,22 @@ fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskF
     assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
     assert!(whole.events.end - whole.events.start > 40, "only {:?} events: is anything counted?", whole.events);
 
-    let mut failures = Vec::new();
-    let mut broken = 0;
-    // To look at one accident alone: ONLY="57 Cut" cargo test --test every_step NAME -- --nocapture
-    let only = std::env::var("ONLY").ok();
-    for event in whole.events.clone() {
-        for way in WAYS {
-            if only.as_ref().is_some_and(|only| *only != format!("{event} {way:?}")) {
-                continue;
-            }
-            let lab = prepared(generation, toolstack, form, verb);
-            let deed = match way {
-                Wrong::Kill => Deed::KillCaller,
-                Wrong::PowerHere => Deed::PowerOff(A.into()),
-                Wrong::PowerThere => Deed::PowerOff(B.into()),
-                Wrong::Cut => Deed::Cut(A.into(), B.into(), Some(60_000)),
-                Wrong::CutDrbd => Deed::CutDrbd(A.into(), B.into(), Some(60_000)),
-                Wrong::CutSsh => Deed::CutSsh(A.into(), B.into(), Some(60_000)),
-            };
-            lab.inject(When::Event(event, Phase::Before), deed);
-            let ran = lab.run(A, &verb.argv());
-            assert_eq!(lab.planned(), 0, "event {event} never came");
-            broken += 1;
-            let power = matches!(way, Wrong::PowerHere | Wrong::PowerThere);
-            if let Err(why) = settle_and_judge(&lab, ran, power) {
-                failures.push((event, way, why, lab.journal()));
-            }
-        }
-    }
-    assert!(broken > 200 || only.is_some());
-    if let Some((event, way, why, journal)) = failures.first() {
-        let list: Vec<String> = failures.iter().map(|(event, way, why, _)| format!("  #{event} {way:?}: {why}")).collect();
-        panic!(
-            "{} of {broken} ways to break {verb:?} end badly:\n{}\n\nthe first, {way:?} before #{event}: {why}\n{journal}",
-            failures.len(),
-            list.join("\n")
-        );
-    }
+    walk(&format!("{verb:?}"), whole.events.clone(), &WAYS, 200, |event, way| {
+        let lab = prepared(generation, toolstack, form, verb);
+        let deed = match way {
+            Wrong::Kill => Deed::KillCaller,
+            Wrong::PowerHere => Deed::PowerOff(A.into()),
+            Wrong::PowerThere => Deed::PowerOff(B.into()),
+            Wrong::Cut => Deed::Cut(A.into(), B.into(), Some(60_000)),
+            Wrong::CutDrbd => Deed::CutDrbd(A.into(), B.into(), Some(60_000)),
+            Wrong::CutSsh => Deed::CutSsh(A.into(), B.into(), Some(60_000)),
+        };
+        lab.inject(When::Event(event, Phase::Before), deed);
+        let ran = lab.run(A, &verb.argv());
+        assert_eq!(lab.planned(), 0, "event {event} never came");
+        let power = matches!(way, Wrong::PowerHere | Wrong::PowerThere);
+        settle_and_judge(&lab, ran, power).map_err(|why| BadEnd { why, journal: lab.journal() })
+    });
 }
 
 /// What an operator does after an accident: power on, wait for the links, `recover` on both ends until it says that all is well

@@ -1,7 +1,7 @@
 //! What is in `/etc/xen/drbd-auto`, and what is kept in `/run` about it.
 
+use super::World;
 use super::look::Ground;
-use super::{LockError, World};
 use crate::core::boot::diary::Diary;
 use crate::core::config::{self, DomuConfig};
 use crate::core::facts::DiskSeen;
@@ -115,21 +115,4 @@ pub fn diary(world: &dyn World) -> Diary {
 pub fn keep(world: &dyn World, diary: &Diary) -> Result<(), String> {
     let text = serde_json::to_string(diary).map_err(|e| e.to_string())?;
     world.replace(Path::new(DIARY), &text).map_err(|why| format!("{DIARY}: {why}"))
-}
-
-/// Takes a lock; the error says who has it.
-pub fn lock(world: &dyn World, name: &str, purpose: &str) -> Result<Box<dyn super::Held>, Taken> {
-    world.lock(name, purpose).map_err(|error| match error {
-        LockError::Held(who) => Taken::By(who),
-        LockError::Io(why) => Taken::Cannot(format!("the lock {name}: {why}")),
-    })
-}
-
-/// Why a lock was not had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// Somebody has it: who.
-    By(String),
-    /// It could not be asked for.
-    Cannot(String),
 }

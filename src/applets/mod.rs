@@ -1,5 +1,6 @@
 //! The front doors, one for each name of the executable. They import core and adapters.
 
+pub mod cli;
 pub mod exit;
 pub mod xen_drbd_auto;
 pub mod xen_migrate;

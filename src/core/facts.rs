@@ -139,6 +139,17 @@ pub struct ConfigSeen {
     pub trouble: Option<String>,
 }
 
+/// The resources of these disks, each once, in their order.
+pub fn resources_of<'a>(disks: impl IntoIterator<Item = &'a DiskSeen>) -> Vec<&'a ResourceName> {
+    let mut names: Vec<&ResourceName> = Vec::new();
+    for name in disks.into_iter().filter_map(|d| d.resource.as_ref()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 impl End {
     /// The copy under a given name.
     pub fn copy(&self, called: CopyName) -> Option<&CopySeen> {

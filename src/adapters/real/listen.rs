@@ -1,13 +1,12 @@
 //! Waiting for a line, a moment or a signal, in one poll(2): nothing is done in between.
 
 use super::run;
-use super::{Real, World, now};
+use super::{Real, World};
 use crate::adapters::{Call, CallError, Flow, Woken};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::Signal;
 use std::io::Read;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{ChildStdout, Stdio};
 use std::time::Duration;
 
 /// A line without an end is no line of a program that we know.
@@ -31,7 +30,8 @@ pub(super) fn listen(
     }
     let woken = wait(real, stdout, until, heard);
     if let Some(child) = &mut child {
-        end(real, child);
+        // It only tells of changes; one that cannot be ended is left behind.
+        run::end(real, child);
     }
     Ok(woken)
 }
@@ -96,21 +96,4 @@ fn ready(real: &Real, stdout: Option<&ChildStdout>, left: Duration) -> Result<bo
         real.signals.wait(Duration::from_millis(1));
     }
     Ok(speaks)
-}
-
-/// Ends the program, whatever it takes: it only tells of changes.
-fn end(real: &Real, child: &mut Child) {
-    run::send(child, Signal::TERM);
-    let until = now() + real.patience.term;
-    while now() < until {
-        match child.try_wait() {
-            Ok(None) => real.signals.wait(Duration::from_millis(2)),
-            _ => return,
-        }
-    }
-    run::send(child, Signal::KILL);
-    let until = now() + real.patience.kill;
-    while now() < until && matches!(child.try_wait(), Ok(None)) {
-        real.signals.wait(Duration::from_millis(5));
-    }
 }

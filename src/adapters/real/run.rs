@@ -130,7 +130,7 @@ pub(super) fn ended(call: &Call, child: &mut Child) -> Result<Option<ExitStatus>
 }
 
 /// SIGTERM, and SIGKILL when that did not help. False: it sits in the kernel (state D) and cannot die.
-fn end(real: &Real, child: &mut Child) -> bool {
+pub(super) fn end(real: &Real, child: &mut Child) -> bool {
     for (signal, patience) in [(Signal::TERM, real.patience.term), (Signal::KILL, real.patience.kill)] {
         send(child, signal);
         let until = now() + patience;

@@ -5,9 +5,10 @@ use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, World, drbd, here, xen};
+use crate::core::boot::Decision;
 use crate::core::boot::claim::{Stands, can_be_guarded, guarded, holds, stands};
 use crate::core::boot::diary::{Diary, Outcome};
-use crate::core::boot::{Decision, resources};
+use crate::core::facts::resources_of;
 use crate::core::names::ResourceName;
 use crate::core::xen::{Domain, Toolstack};
 use std::time::Duration;
@@ -30,11 +31,11 @@ pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary
         Err(error) => return Outcome::Decided(Decision::Wait(error.to_string())),
     };
     let receiving = world.lock_holder(&look::receive_lock_name(domu));
-    match round::decide_with(&ground, planned, &diary.guarded, receiving) {
+    match round::decision(&ground, planned, &diary.guarded, receiving) {
         Decision::Claim(_) => {}
         decision => return Outcome::Decided(decision),
     }
-    let names: Vec<ResourceName> = resources(&planned.disks).into_iter().cloned().collect();
+    let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
     let mut claim = Claim { setting, ground: &ground, config, planned, names, created: None };
     match claim.go(diary) {
         Ok(note) => {

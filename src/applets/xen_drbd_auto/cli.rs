@@ -1,8 +1,7 @@
 //! The command line of xen-drbd-auto.
 
-use crate::applets::xen_migrate::cli::{domu, toolstack};
+use crate::applets::cli::{Everywhere, domu};
 use crate::core::names::DomuName;
-use crate::core::xen::Toolstack;
 use clap::{Parser, Subcommand};
 
 /// Starts domUs on DRBD when it is safe.
@@ -15,15 +14,9 @@ use clap::{Parser, Subcommand};
     max_term_width = 100
 )]
 pub struct Cli {
-    /// A folder in front of every path (also: XEN_DRBD_ROOT)
-    #[arg(long, global = true, value_name = "DIR")]
-    pub root: Option<String>,
-    /// Folders where the tools are looked for first, with colons between them
-    #[arg(long, global = true, value_name = "DIRS", hide_short_help = true)]
-    pub path: Option<String>,
-    /// Use this toolstack instead of the one that answers
-    #[arg(long, global = true, value_name = "xl|xm", value_parser = toolstack)]
-    pub toolstack: Option<Toolstack>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub everywhere: Everywhere,
     /// What to do
     #[command(subcommand)]
     pub verb: Verb,

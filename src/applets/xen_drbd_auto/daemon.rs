@@ -4,11 +4,10 @@
 //! because the next look comes anyway. When nobody waits any more, it ends: that is good news.
 
 use super::round::{self, Which};
-use super::service::must_wait;
 use super::{Ended, Setting, failed};
-use crate::adapters::boot::{self, Taken};
+use crate::adapters::boot;
 use crate::adapters::drbd::{self, Picture};
-use crate::adapters::{Flow, Held, To, Woken, World};
+use crate::adapters::{Flow, Held, LockError, To, Woken, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::timer;
 use crate::core::drbd::{Generation, Replica};
@@ -45,10 +44,10 @@ pub struct Daemon {
 impl Daemon {
     /// Takes the lock that only one daemon has. The error: another one waits already.
     pub fn new(world: &dyn World, toolstack: Option<Toolstack>) -> Result<Daemon, Stop> {
-        match boot::lock(world, boot::DAEMON, "xen-drbd-auto waiting") {
+        match world.lock(boot::DAEMON, "xen-drbd-auto waiting") {
             Ok(held) => Ok(Daemon { toolstack, all: false, held: Some(held) }),
-            Err(Taken::By(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
-            Err(Taken::Cannot(why)) => Err(failed(why)),
+            Err(LockError::Held(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
+            Err(LockError::Io(why)) => Err(failed(format!("the lock {}: {why}", boot::DAEMON))),
         }
     }
 
@@ -72,7 +71,7 @@ impl Daemon {
                 return Turn::Wait { until: world.clock() + until, interest: vec![] };
             }
         };
-        if !must_wait(&round.diary) || world.stopping() {
+        if !round.diary.must_wait() || world.stopping() {
             return self.end(world);
         }
         let pause = timer::until_the_next_look(world.roll(timer::SIDES));
@@ -88,7 +87,7 @@ impl Daemon {
         diary.next_look = None;
         let _ = boot::keep(world, &diary);
         self.held = None;
-        world.say(To::Log, if must_wait(&diary) { "the waiting was ended" } else { "nothing waits any more: the daemon goes" });
+        world.say(To::Log, if diary.must_wait() { "the waiting was ended" } else { "nothing waits any more: the daemon goes" });
         Turn::Done
     }
 }

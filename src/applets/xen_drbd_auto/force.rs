@@ -5,10 +5,11 @@ use crate::adapters::boot::{self, Planned};
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, drbd, xen};
 use crate::applets::exit::{Exit, Stop};
+use crate::core::boot::Decision;
 use crate::core::boot::claim::holds;
 use crate::core::boot::diary::Outcome;
-use crate::core::boot::{Decision, resources};
 use crate::core::drbd::{Connection, Disk, Replica, Role};
+use crate::core::facts::resources_of;
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 
@@ -34,7 +35,7 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
         return Err(Stop::new(Exit::Usage, text));
     };
     let mut diary = boot::diary(world);
-    let names: Vec<ResourceName> = resources(&planned.disks).into_iter().cloned().collect();
+    let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
     let by_force = may(&ground, planned, &names, &diary.guarded)?;
     for name in &names {
         if let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name) {
@@ -93,7 +94,7 @@ fn promote(setting: Setting<'_>, ground: &Ground, names: &[ResourceName], by_for
 fn may(ground: &Ground, planned: &Planned, names: &[ResourceName], ours: &[ResourceName]) -> Result<Vec<ResourceName>, Stop> {
     let refused =
         |why: String| Err(Stop::new(Exit::Refused, format!("{} is not started: {why}\n  nothing was touched", planned.domu)));
-    match round::decide_with(ground, planned, ours, None) {
+    match round::decision(ground, planned, ours, None) {
         Decision::Wait(_) | Decision::Claim(_) => {}
         decision => return refused(decision.to_string()),
     }

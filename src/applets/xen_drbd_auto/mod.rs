@@ -15,7 +15,6 @@ mod service;
 use super::exit::{Exit, Stop};
 use crate::adapters::{To, World};
 use crate::core::xen::Toolstack;
-use clap::Parser;
 use cli::{Cli, Verb};
 
 /// What every verb is given.
@@ -36,16 +35,12 @@ pub type Ended = Result<i32, Stop>;
 
 /// Runs `xen-drbd-auto` with these arguments (without `argv[0]`).
 pub fn run(world: &dyn World, args: &[String]) -> i32 {
-    let argv = std::iter::once("xen-drbd-auto".to_string()).chain(args.iter().cloned());
-    let cli = match Cli::try_parse_from(argv) {
+    let cli = match super::cli::read::<Cli>(world, "xen-drbd-auto", args) {
         Ok(cli) => cli,
-        Err(error) => {
-            let to = if error.use_stderr() { To::Err } else { To::Out };
-            world.say(to, error.render().to_string().trim_end());
-            return error.exit_code();
-        }
+        Err(code) => return code,
     };
-    let setting = Setting { world, toolstack: cli.toolstack, root: cli.root.as_deref(), path: cli.path.as_deref() };
+    let common = &cli.everywhere;
+    let setting = Setting { world, toolstack: common.toolstack, root: common.root.as_deref(), path: common.path.as_deref() };
     let ended = match &cli.verb {
         Verb::Start => service::start(setting),
         Verb::Stop => service::stop(setting),

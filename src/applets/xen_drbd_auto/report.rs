@@ -1,6 +1,5 @@
 //! status and explain: what was decided, on what evidence.
 
-use super::service::must_wait;
 use super::{Ended, Setting};
 use crate::adapters::{To, boot};
 use crate::applets::exit::{Exit, Stop};
@@ -15,7 +14,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     let world = setting.world;
     let diary = boot::diary(world);
     let daemon = world.lock_holder(boot::DAEMON);
-    let code = match (&daemon, diary.version, must_wait(&diary)) {
+    let code = match (&daemon, diary.version, diary.must_wait()) {
         (Some(_), ..) => 0,
         (None, 0, _) => 3,
         (None, _, true) => 1,
@@ -72,7 +71,7 @@ fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
             None => format!("daemon waits: {who}"),
         },
         (None, 0) => "Nothing was decided since the boot: xen-drbd-auto start".to_string(),
-        (None, _) if must_wait(diary) => {
+        (None, _) if diary.must_wait() => {
             "DAEMON DIED although somebody waits: xen-drbd-auto start   (no domU is touched by its death)".to_string()
         }
         (None, _) if all_is_well(diary) => "daemon gone: nothing waits any more, all is well".to_string(),

@@ -1,9 +1,9 @@
 //! One round: look once, decide for every domU, start what is safe, write down what came of it.
 
 use super::{Setting, claim, failed};
-use crate::adapters::boot::{self, ConfigFile, Planned, Taken};
+use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::look::{self, Ground};
-use crate::adapters::{Held, To, World};
+use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
@@ -34,12 +34,12 @@ pub struct Round {
 
 /// The right to decide and to start, for one round.
 pub fn begin(world: &dyn World, purpose: &str) -> Result<Box<dyn Held>, Stop> {
-    boot::lock(world, boot::ROUND, purpose).map_err(|taken| match taken {
-        Taken::By(who) => Stop::new(
+    world.lock(boot::ROUND, purpose).map_err(|error| match error {
+        LockError::Held(who) => Stop::new(
             Exit::Refused,
             format!("another round is at work: {who}\n  nothing was touched; try again when that has ended"),
         ),
-        Taken::Cannot(why) => failed(why),
+        LockError::Io(why) => failed(format!("the lock {}: {why}", boot::ROUND)),
     })
 }
 
@@ -90,21 +90,16 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
 
 /// Decides about one domU, and claims it where that is the decision.
 fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Planned, diary: &mut Diary) -> Outcome {
-    match decision(setting.world, ground, planned, &diary.guarded) {
+    let (world, domu) = (setting.world, &planned.domu);
+    let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
+    match decision(ground, planned, &diary.guarded, busy) {
         Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
         decision => Outcome::Decided(decision),
     }
 }
 
-/// What this look means for a domU.
-pub fn decision(world: &dyn World, ground: &Ground, planned: &Planned, ours: &[ResourceName]) -> Decision {
-    let domu = &planned.domu;
-    let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
-    decide_with(ground, planned, ours, busy)
-}
-
-/// The same, for whoever holds the domU's lock.
-pub fn decide_with(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy: Option<String>) -> Decision {
+/// What this look means for a domU; `busy` is whoever else is at work on it.
+pub fn decision(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy: Option<String>) -> Decision {
     let those = |of: fn(&Configured) -> bool| -> Vec<ResourceName> {
         ground.drbd.configured.iter().filter(|c| of(c)).map(|c| c.resource.clone()).collect()
     };
@@ -157,7 +152,8 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     }
 }
 
-/// What an interrupted claim has left, and no claim of this round has taken up again: the roles and the options as they were. Not while somebody moves the domU: the options are his then.
+/// What an interrupted claim has left, and no claim of this round has taken up again: the roles and the options as they were.
+/// Not while somebody moves the domU: the options are his then.
 fn release(setting: Setting<'_>, diary: &mut Diary) {
     let world = setting.world;
     if diary.guarded.is_empty() {

@@ -20,7 +20,7 @@ pub fn start(setting: Setting<'_>) -> Ended {
     if round.diary.domus.is_empty() {
         world.say(To::Out, &format!("No domU configs in {}.", boot::FOLDER));
     }
-    if must_wait(&round.diary) {
+    if round.diary.must_wait() {
         wait_in_the_background(setting, &round.diary)?;
     }
     Ok(round.worst.code())
@@ -40,25 +40,19 @@ fn patiently(setting: Setting<'_>) -> Result<Box<dyn Held>, Stop> {
     }
 }
 
-/// Somebody waits, or something must still be put back.
-pub fn must_wait(diary: &Diary) -> bool {
-    diary.waiting().next().is_some() || !diary.guarded.is_empty()
-}
-
 /// Leaves the waiting to the daemon: to the one that is there, or to a new one.
 fn wait_in_the_background(setting: Setting<'_>, diary: &Diary) -> Result<(), Stop> {
     let world = setting.world;
     let names: Vec<&str> = diary.waiting().map(|(file, pages)| pages.domu.as_deref().unwrap_or(file)).collect();
     let waits = if names.is_empty() { "the options of DRBD".to_string() } else { names.join(", ") };
-    if world.summon(boot::DAEMON, Summons::Reload).map_err(|why| failed(format!("the waiting daemon: {why}")))? {
-        world.say(To::Out, &format!("Waiting in the background for: {waits}"));
-        return Ok(());
-    }
-    world.begin(&daemon_argv(setting)).map_err(|why| failed(format!("the waiting daemon could not be started: {why}")))?;
-    // A stop or a status right behind this must find it.
-    let start = world.clock();
-    while world.lock_holder(boot::DAEMON).is_none() && world.clock().saturating_sub(start) < Duration::from_secs(5) {
-        world.rest(Duration::from_millis(20));
+    let is_there = world.summon(boot::DAEMON, Summons::Reload).map_err(|why| failed(format!("the waiting daemon: {why}")))?;
+    if !is_there {
+        world.begin(&daemon_argv(setting)).map_err(|why| failed(format!("the waiting daemon could not be started: {why}")))?;
+        // A stop or a status right behind this must find it.
+        let start = world.clock();
+        while world.lock_holder(boot::DAEMON).is_none() && world.clock().saturating_sub(start) < Duration::from_secs(5) {
+            world.rest(Duration::from_millis(20));
+        }
     }
     world.say(To::Out, &format!("Waiting in the background for: {waits}"));
     Ok(())

@@ -1,8 +1,8 @@
 //! The command line of xen-migrate.
 
+use crate::applets::cli::{Everywhere, domu};
 use crate::core::migrate::check::Check;
 use crate::core::names::{DomuName, HostName};
-use crate::core::xen::Toolstack;
 use clap::{Args, Parser, Subcommand};
 
 /// Moves a domU from this Dom0 to its partner and brings it back.
@@ -15,15 +15,9 @@ use clap::{Args, Parser, Subcommand};
     max_term_width = 100
 )]
 pub struct Cli {
-    /// A folder in front of every path (also: XEN_DRBD_ROOT)
-    #[arg(long, global = true, value_name = "DIR")]
-    pub root: Option<String>,
-    /// Folders where the tools are looked for first, with colons between them
-    #[arg(long, global = true, value_name = "DIRS", hide_short_help = true)]
-    pub path: Option<String>,
-    /// Use this toolstack instead of the one that answers
-    #[arg(long, global = true, value_name = "xl|xm", value_parser = toolstack)]
-    pub toolstack: Option<Toolstack>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub everywhere: Everywhere,
     /// What to do
     #[command(subcommand)]
     pub verb: Verb,
@@ -141,14 +135,6 @@ pub struct Setup {
     pub key_type: String,
 }
 
-/// A domU's name, for clap.
-pub fn domu(word: &str) -> Result<DomuName, String> {
-    if word == "ALL" {
-        return Err("not in this version: one domU at a time".to_string());
-    }
-    word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
-}
-
 fn one_or_none(word: &str) -> Result<DomuName, String> {
     if word == "ALL" { Err("without a name it settles all".to_string()) } else { domu(word) }
 }
@@ -171,15 +157,6 @@ fn program(word: &str) -> Result<String, String> {
     match word.starts_with('/') && word.chars().all(plain) {
         true => Ok(word.to_string()),
         false => Err("the full path of a program is expected, of letters, digits and / . _ + -".to_string()),
-    }
-}
-
-/// A toolstack's name, for clap.
-pub fn toolstack(word: &str) -> Result<Toolstack, String> {
-    match word {
-        "xl" => Ok(Toolstack::Xl),
-        "xm" => Ok(Toolstack::Xm),
-        _ => Err("xl or xm is expected".to_string()),
     }
 }
 

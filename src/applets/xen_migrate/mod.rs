@@ -19,7 +19,6 @@ use super::Surroundings;
 use super::exit::{Exit, Stop};
 use crate::adapters::{To, World};
 use crate::core::xen::Toolstack;
-use clap::Parser;
 use cli::{Cli, Verb};
 
 /// What every verb is given.
@@ -35,16 +34,11 @@ pub struct Setting<'a> {
 
 /// Runs `xen-migrate` with these arguments (without `argv[0]`).
 pub fn run(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
-    let argv = std::iter::once("xen-migrate".to_string()).chain(args.iter().cloned());
-    let cli = match Cli::try_parse_from(argv) {
+    let cli = match super::cli::read::<Cli>(world, "xen-migrate", args) {
         Ok(cli) => cli,
-        Err(error) => {
-            let to = if error.use_stderr() { To::Err } else { To::Out };
-            world.say(to, error.render().to_string().trim_end());
-            return error.exit_code();
-        }
+        Err(code) => return code,
     };
-    let setting = Setting { world, toolstack: cli.toolstack, around };
+    let setting = Setting { world, toolstack: cli.everywhere.toolstack, around };
     let ended = match &cli.verb {
         Verb::Status { domus, json } => status::run(setting, domus, *json),
         Verb::Migrate { domu, how } => migrate::run(setting, domu, how),

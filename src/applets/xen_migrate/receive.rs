@@ -193,15 +193,23 @@ impl<'a> Keeper<'a> {
     /// It did not come to stay: what was promoted for it is given back at once, for a Primary that is cut off now would make DRBD see
     /// a split brain. Where a copy is left, the sender's `recover` does it.
     fn step_back(self) {
-        self.note_that_it_never_ran();
+        if self.promoted.is_empty() && !self.never {
+            return;
+        }
         let world = self.setting.world;
+        let end = look::ground(world, self.setting.toolstack)
+            .and_then(|ground| ground.end(world, &self.coming.domu, &self.promoted, false))
+            .map_err(|e| e.to_string());
+        if self.never && end.as_ref().is_ok_and(|end| end.copies.is_empty() && end.unseen.is_empty()) {
+            self.note_that_it_never_ran();
+        }
         let cause = Cause { domu: self.coming.domu.clone(), peer: self.peer.clone(), toolstack: self.setting.toolstack };
         for name in &self.promoted {
             let deed = Deed::Demote(name.clone());
-            let done = look::ground(world, self.setting.toolstack)
-                .and_then(|ground| ground.end(world, &self.coming.domu, &self.promoted, false))
-                .map_err(|e| e.to_string())
-                .and_then(|end| permit(&deed, &end, &self.peer))
+            let done = end
+                .as_ref()
+                .map_err(String::clone)
+                .and_then(|end| permit(&deed, end, &self.peer))
                 .and_then(|()| deeds::act(world, &cause, &deed).map_err(|e| e.to_string()));
             match done {
                 Ok(()) => self.log(&format!("{deed}, for {} did not stay", self.coming.domu)),
@@ -213,18 +221,8 @@ impl<'a> Keeper<'a> {
     /// Its receiver has ended, and destroyed its copy: where no permission has passed, the sender's copy is the only one that ever ran,
     /// whatever became of the line meanwhile. That is written down, for the sender cannot know it.
     fn note_that_it_never_ran(&self) {
-        if !self.never {
-            return;
-        }
-        let world = self.setting.world;
         let domu = &self.coming.domu;
-        let empty = look::ground(world, self.setting.toolstack)
-            .and_then(|ground| ground.end(world, domu, &[], false))
-            .is_ok_and(|end| end.copies.is_empty() && end.unseen.is_empty());
-        if !empty {
-            return;
-        }
-        let noted = store::update(world, |record| {
+        let noted = store::update(self.setting.world, |record| {
             let Some(mut row) = record.row(domu).filter(|r| r.state.in_flight() && r.host.same_host(&self.peer)).cloned() else {
                 return;
             };

@@ -1,7 +1,7 @@
 //! One domU, from one look. All its DRBD disks, all their volumes and all their peers count.
 
 use crate::core::drbd::{Connection, Disk, Peer, Replica, Replication, Role};
-use crate::core::facts::DiskSeen;
+use crate::core::facts::{DiskSeen, resources_of};
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::{Row, State};
 use crate::core::xen::Domain;
@@ -85,7 +85,7 @@ impl fmt::Display for Decision {
 
 /// Decides.
 pub fn decide(case: &Case<'_>) -> Decision {
-    let resources = resources(case.disks);
+    let resources = resources_of(case.disks);
     if resources.is_empty() {
         return Decision::Fault("no disk of it is DRBD; whether it runs elsewhere cannot be known".to_string());
     }
@@ -123,19 +123,8 @@ pub fn decide(case: &Case<'_>) -> Decision {
     if !doubts.is_empty() {
         return Decision::Wait(doubts.join("; "));
     }
-    let evidence: Vec<String> = seen.iter().map(|(name, r)| proof(name, r.is_some_and(is_connected))).collect();
+    let evidence: Vec<String> = seen.iter().map(|(name, r)| proof(name, r.is_some_and(Replica::is_connected))).collect();
     Decision::Claim(evidence.join("; "))
-}
-
-/// The resources of the disks, each once.
-pub fn resources(disks: &[DiskSeen]) -> Vec<&ResourceName> {
-    let mut names: Vec<&ResourceName> = Vec::new();
-    for name in disks.iter().filter_map(|d| d.resource.as_ref()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }
 
 fn proof(name: &ResourceName, connected: bool) -> String {
@@ -151,7 +140,7 @@ fn moved(domu: &DomuName, row: &Row, seen: &[(&ResourceName, Option<&Replica>)])
     match row.state {
         State::Here | State::Visiting => None,
         State::Away | State::Passed => {
-            let nowhere = seen.iter().all(|(_, r)| r.is_some_and(|r| is_connected(r) && r.peers.iter().all(is_secondary)));
+            let nowhere = seen.iter().all(|(_, r)| r.is_some_and(|r| r.is_connected() && r.peers.iter().all(is_secondary)));
             Some(match nowhere {
                 true => format!(
                     "the record says {since}, and DRBD shows that no host has its disks Primary: it does not run there; to settle it: \
@@ -164,10 +153,6 @@ fn moved(domu: &DomuName, row: &Row, seen: &[(&ResourceName, Option<&Replica>)])
             Some(format!("the record says {since}: a migration was interrupted; to settle it: xen-migrate recover {domu}"))
         }
     }
-}
-
-fn is_connected(replica: &Replica) -> bool {
-    replica.is_connected()
 }
 
 fn is_secondary(peer: &Peer) -> bool {

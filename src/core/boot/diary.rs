@@ -136,6 +136,11 @@ impl Diary {
         self.domus.retain(|file, _| files.contains(file));
     }
 
+    /// Somebody waits, or something must still be put back.
+    pub fn must_wait(&self) -> bool {
+        self.waiting().next().is_some() || !self.guarded.is_empty()
+    }
+
     /// The configs whose domU still waits.
     pub fn waiting(&self) -> impl Iterator<Item = (&String, &Pages)> {
         self.domus.iter().filter(|(_, pages)| pages.entries.last().is_some_and(|e| !e.is_final()))

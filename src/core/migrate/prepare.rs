@@ -2,7 +2,7 @@
 
 use super::Trip;
 use crate::core::drbd::Generation;
-use crate::core::facts::{DiskSeen, End, Promoter, ReplicaSeen};
+use crate::core::facts::{DiskSeen, End, Promoter, ReplicaSeen, resources_of};
 use crate::core::names::ResourceName;
 use crate::core::record::State;
 use crate::core::step::{Deed, Gate, Step};
@@ -59,15 +59,9 @@ fn is_held(disk: &DiskSeen) -> bool {
     disk.promoter != Promoter::Opening || disk.writable
 }
 
-/// The resources of the domU's disks of some kind, each once.
+/// The resources of the domU's disks of some kind.
 fn brought(here: &End, kind: impl Fn(&DiskSeen) -> bool) -> Vec<ResourceName> {
-    let mut names: Vec<ResourceName> = Vec::new();
-    for name in here.disks.iter().filter(|d| kind(d)).filter_map(|d| d.resource.as_ref()) {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    names
+    resources_of(here.disks.iter().filter(|d| kind(d))).into_iter().cloned().collect()
 }
 
 /// The resources whose options the plan changes at this end.

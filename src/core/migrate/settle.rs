@@ -11,8 +11,8 @@
 //! The decision is made again after each round of deeds, from new looks, until nothing is left to do. It is the sender who decides.
 
 use super::tidy::{leave_unwell, shut_while_it_runs_nowhere, tidy_after_arrival, tidy_after_staying};
-use super::{Trip, asking, nobody_runs_it, promoted_early};
-use crate::core::drbd::{Connection, Role};
+use super::{Trip, asking, nobody_runs_it, promoted_early, split};
+use crate::core::drbd::Role;
 use crate::core::facts::{CopyName, CopySeen, End, ReplicaSeen};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::{Row, State};
@@ -395,13 +395,10 @@ fn arrived(here: &End, there: &End, trip: &Trip) -> Verdict {
     }
     // What stands alone, perhaps only because the options differ, is connected first: DRBD itself finds out whether each end has something
     // that the other lacks, and refuses then.
-    let alone = |end: &End, name: &ResourceName| {
-        end.replica(name).is_some_and(|r| r.replica.peers.iter().any(|p| p.connection == Connection::StandAlone))
-    };
+    let alone = |name: &ResourceName| [here, there].iter().any(|end| end.replica(name).is_some_and(split::alone));
     let ours = |name: &ResourceName| [here, there].iter().any(|end| end.row.as_ref().is_some_and(|row| row.open.contains(name)));
-    let split = |name: &ResourceName| trip.reconnected.contains(name) && (alone(here, name) || alone(there, name));
-    let untried =
-        |name: &ResourceName| !trip.reconnected.contains(name) && ours(name) && (alone(here, name) || alone(there, name));
+    let tried = |name: &ResourceName| trip.reconnected.contains(name);
+    let untried = |name: &ResourceName| !tried(name) && ours(name) && alone(name);
     let lost = |r: &&ReplicaSeen| {
         !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource) && !untried(&r.replica.resource)
     };
@@ -410,7 +407,7 @@ fn arrived(here: &End, there: &End, trip: &Trip) -> Verdict {
         doubts.extend(lost.iter().map(|name| {
             format!(
                 "{name} {}, and {} was Primary before the domU stopped here: what it wrote last may be on {} alone",
-                if split(name) { "is a split brain" } else { "is not connected" },
+                if tried(name) && alone(name) { "is a split brain" } else { "is not connected" },
                 there.host,
                 here.host
             )

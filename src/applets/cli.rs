@@ -1,0 +1,47 @@
+//! What the command lines of all applets have in common.
+
+use crate::adapters::{To, World};
+use crate::core::names::{BadName, DomuName};
+use crate::core::xen::Toolstack;
+use clap::{Args, Parser};
+
+// No doc comment: clap would take it for the description of the applet that flattens it.
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct Everywhere {
+    /// A folder in front of every path (also: XEN_DRBD_ROOT)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<String>,
+    /// Folders where the tools are looked for first, with colons between them
+    #[arg(long, global = true, value_name = "DIRS", hide_short_help = true)]
+    pub path: Option<String>,
+    /// Use this toolstack instead of the one that answers
+    #[arg(long, global = true, value_name = "xl|xm", value_parser = toolstack)]
+    pub toolstack: Option<Toolstack>,
+}
+
+/// Reads the arguments (without `argv[0]`) of the applet of that name. The error is the exit code: help was shown, or what is wrong told.
+pub fn read<C: Parser>(world: &dyn World, name: &str, args: &[String]) -> Result<C, i32> {
+    let argv = std::iter::once(name.to_string()).chain(args.iter().cloned());
+    C::try_parse_from(argv).map_err(|error| {
+        let to = if error.use_stderr() { To::Err } else { To::Out };
+        world.say(to, error.render().to_string().trim_end());
+        error.exit_code()
+    })
+}
+
+/// A domU's name, for clap.
+pub fn domu(word: &str) -> Result<DomuName, String> {
+    if word == "ALL" {
+        return Err("not in this version: one domU at a time".to_string());
+    }
+    word.parse().map_err(|bad: BadName| bad.why.to_string())
+}
+
+fn toolstack(word: &str) -> Result<Toolstack, String> {
+    match word {
+        "xl" => Ok(Toolstack::Xl),
+        "xm" => Ok(Toolstack::Xm),
+        _ => Err("xl or xm is expected".to_string()),
+    }
+}
