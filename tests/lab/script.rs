@@ -16,6 +16,7 @@
 //! auto dom0-alpha web              its config stands in /etc/xen/drbd-auto as well
 //! file dom0-alpha /etc/xen/x: name = "x"\nmemory = 1        a file
 //! for-good web                     drbd.conf allows two Primaries, everywhere
+//! quorum web                       drbd.conf asks for a majority (DRBD 9), everywhere
 //! guarded web                      drbd.conf says fencing resource-only, everywhere
 //! root-ssh dom0-beta               root of any Dom0 may log in there
 //! no-key dom0-alpha                it has no dedicated key
@@ -401,6 +402,7 @@ fn start_line(lab: &Lab, words: &[&str], line: &str) -> Result<(), String> {
             lab.put(host, path.trim_end_matches(':'), &text.replace("\\n", "\n"));
         }
         ["for-good", resource] => lab.configure(resource, |c| c.two_primaries = true),
+        ["quorum", resource] => lab.configure(resource, |c| c.quorum = true),
         ["guarded", resource] => lab.configure(resource, |c| c.fencing = Fencing::ResourceOnly),
         ["root-ssh", host] => lab.with(|f| f.host_mut(host).root_ssh = true),
         ["no-key", host] => lab.with(|f| {

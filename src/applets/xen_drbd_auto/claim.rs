@@ -6,7 +6,7 @@ use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, World, drbd, here, xen};
 use crate::core::boot::Decision;
-use crate::core::boot::claim::{Stands, can_be_guarded, guarded, holds, stands};
+use crate::core::boot::claim::{Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::facts::resources_of;
 use crate::core::names::ResourceName;
@@ -31,11 +31,16 @@ pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary
         Err(error) => return Outcome::Decided(Decision::Wait(error.to_string())),
     };
     let receiving = world.lock_holder(&look::receive_lock_name(domu));
-    match round::decision(&ground, planned, &diary.guarded, receiving) {
+    match round::decision(&ground, planned, diary, receiving) {
         Decision::Claim(_) => {}
         decision => return Outcome::Decided(decision),
     }
     let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
+    let proofs: Option<Vec<Proof>> = names.iter().map(|name| proof_of(&ground, diary, name)).collect();
+    let Some(proofs) = proofs else {
+        return Outcome::Decided(Decision::Wait("what proves that nobody runs it could not be seen again".to_string()));
+    };
+    let names = names.into_iter().zip(proofs).collect();
     let mut claim = Claim { setting, ground: &ground, config, planned, names, created: None };
     match claim.go(diary) {
         Ok(note) => {
@@ -72,15 +77,21 @@ pub fn give_back(setting: Setting<'_>, diary: &mut Diary, name: &ResourceName, d
     }
 }
 
+/// What a resource proves, as it was seen.
+fn proof_of(ground: &Ground, diary: &Diary, name: &ResourceName) -> Option<Proof> {
+    let replica = ground.drbd.replicas.iter().find(|r| r.resource == *name)?;
+    proof(replica, diary.trust_quorum && ground.drbd.configured.iter().any(|c| c.resource == *name && c.quorum))
+}
+
 /// The guard on our own side: `allow-two-primaries` reaches a connected peer by itself, `fencing` need not.
-pub fn guard(world: &dyn World, ground: &Ground, name: &ResourceName) -> Result<(), String> {
+pub fn guard(world: &dyn World, ground: &Ground, name: &ResourceName, proof: Proof) -> Result<(), String> {
     let generation = ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
     if !can_be_guarded(generation) {
         return Ok(());
     }
     let seen = ground.drbd.replica(world, name).ok_or_else(|| format!("drbd.conf here does not know {name}"))?;
     let now = seen.options.ok_or_else(|| format!("the options of {name} could not be read"))?;
-    let wanted = guarded(&now);
+    let wanted = guarded(&now, proof);
     if now == wanted {
         return Ok(());
     }
@@ -103,7 +114,8 @@ struct Claim<'a> {
     ground: &'a Ground,
     config: &'a ConfigFile,
     planned: &'a Planned,
-    names: Vec<ResourceName>,
+    /// The resources, and what proves that no other host uses them.
+    names: Vec<(ResourceName, Proof)>,
     /// The domain that we made.
     created: Option<Domain>,
 }
@@ -120,12 +132,12 @@ impl Claim<'_> {
     /// Everything up to the running domU. The text is what a person should know although it runs.
     fn go(&mut self, diary: &mut Diary) -> Result<Option<String>, String> {
         // Written down first, so that a crash at any later point leaves a trace of what must be put back.
-        self.names.iter().for_each(|name| diary.guard(name));
+        self.names.iter().for_each(|(name, _)| diary.guard(name, &self.planned.domu));
         boot::keep(self.world(), diary)?;
-        for name in self.names.clone() {
-            guard(self.world(), self.ground, &name)?;
+        for (name, proof) in &self.names {
+            guard(self.world(), self.ground, name, *proof)?;
         }
-        for name in &self.names {
+        for (name, _) in &self.names {
             drbd::promote(self.world(), name).map_err(|e| e.to_string())?;
         }
         self.look_again()?;
@@ -140,9 +152,9 @@ impl Claim<'_> {
     fn look_again(&self) -> Result<(), String> {
         let generation = self.ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
         let replicas = drbd::replicas(self.world(), generation, self.ground.host.as_str()).map_err(|e| e.to_string())?;
-        self.names.iter().try_for_each(|name| {
+        self.names.iter().try_for_each(|(name, proof)| {
             let replica = replicas.iter().find(|r| r.resource == *name).ok_or_else(|| format!("{name} is gone"))?;
-            holds(replica)
+            holds(replica, *proof)
         })
     }
 
@@ -222,7 +234,7 @@ impl Claim<'_> {
         {
             left.push(why.to_string());
         }
-        for name in &self.names {
+        for (name, _) in &self.names {
             if let Err(why) = deeds::demote(world, name) {
                 left.push(why.to_string());
             }
@@ -236,7 +248,7 @@ impl Claim<'_> {
     fn put_options_back(&self, diary: &mut Diary) -> Vec<String> {
         let world = self.world();
         let mut left = Vec::new();
-        for name in &self.names {
+        for (name, _) in &self.names {
             match deeds::put_options_back(world, name) {
                 Ok(()) => diary.release(name),
                 Err(why) => left.push(why.to_string()),

@@ -42,13 +42,21 @@ a domU waits; 3 not started since the boot; 4 not known (LSB)";
 pub enum Verb {
     /// Start every domU that is safe to start; the others wait in the background, or are left alone
     #[command(after_help = "Examples:\n  xen-drbd-auto start\n  /etc/init.d/xen-drbd-auto start")]
-    Start,
+    Start {
+        /// Let a quorum (DRBD 9) stand in for a missing host: it cannot write, but a domU may still execute there
+        #[arg(long)]
+        trust_quorum: bool,
+    },
     /// End the waiting; no domU is touched
     #[command(after_help = "Examples:\n  xen-drbd-auto stop")]
     Stop,
     /// End the waiting and start again
     #[command(after_help = "Examples:\n  xen-drbd-auto restart")]
-    Restart,
+    Restart {
+        /// Let a quorum (DRBD 9) stand in for a missing host: it cannot write, but a domU may still execute there
+        #[arg(long)]
+        trust_quorum: bool,
+    },
     /// Look again now
     #[command(after_help = "Examples:\n  xen-drbd-auto reload")]
     Reload,
@@ -88,6 +96,9 @@ pub enum Verb {
         /// First decide once for every domU, as `start` does
         #[arg(long)]
         start: bool,
+        /// With --start: as `start` has it
+        #[arg(long, requires = "start")]
+        trust_quorum: bool,
     },
     /// The header that an init script has (update-rc.d finds it in this executable)
     #[command(name = "init-info", hide = true)]

@@ -38,6 +38,8 @@ pub struct Daemon {
     toolstack: Option<Toolstack>,
     /// The next turn looks at all, not only at those that wait.
     all: bool,
+    /// What `daemon --start` was told, until a turn has written it down.
+    trust_quorum: Option<bool>,
     held: Option<Box<dyn Held>>,
 }
 
@@ -45,7 +47,7 @@ impl Daemon {
     /// Takes the lock that only one daemon has. The error: another one waits already.
     pub fn new(world: &dyn World, toolstack: Option<Toolstack>) -> Result<Daemon, Stop> {
         match world.lock(boot::DAEMON, "xen-drbd-auto waiting") {
-            Ok(held) => Ok(Daemon { toolstack, all: false, held: Some(held) }),
+            Ok(held) => Ok(Daemon { toolstack, all: false, trust_quorum: None, held: Some(held) }),
             Err(LockError::Held(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
             Err(LockError::Io(why)) => Err(failed(format!("the lock {}: {why}", boot::DAEMON))),
         }
@@ -58,7 +60,7 @@ impl Daemon {
         }
         // What made us look is answered by this look.
         let which = if world.reloading() || std::mem::take(&mut self.all) { Which::All } else { Which::Waiting };
-        let setting = Setting { world, toolstack: self.toolstack, root: None, path: None };
+        let setting = Setting { world, toolstack: self.toolstack, root: None, path: None, trust_quorum: self.trust_quorum };
         // Held to the end of the turn: a start that comes now finds us waiting, or gone.
         let held = round::begin(world, "xen-drbd-auto looking again");
         let made = held.as_ref().map_err(Stop::clone).and_then(|_| round::make(setting, which));
@@ -71,6 +73,7 @@ impl Daemon {
                 return Turn::Wait { until: world.clock() + until, interest: vec![] };
             }
         };
+        self.trust_quorum = None;
         if !round.diary.must_wait() || world.stopping() {
             return self.end(world);
         }
@@ -97,6 +100,7 @@ pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     let world = setting.world;
     let mut daemon = Daemon::new(world, setting.toolstack)?;
     daemon.all = start;
+    daemon.trust_quorum = setting.trust_quorum;
     loop {
         match daemon.turn(world) {
             Turn::Done => {

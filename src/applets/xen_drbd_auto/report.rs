@@ -41,7 +41,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
             "version": 1,
             "daemon": daemon,
             "next_look": diary.next_look.filter(|_| daemon.is_some()).map(|m| m.to_string()),
-            "guarded": diary.guarded.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+            "guarded": diary.guarded.keys().map(|r| r.as_str()).collect::<Vec<_>>(),
             "domus": domus,
         });
         world.say(To::Out, &all.to_string());
@@ -58,7 +58,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         );
     }
     world.say(To::Out, &daemon_line(&diary, daemon.as_deref()));
-    for resource in &diary.guarded {
+    for resource in diary.guarded.keys() {
         world.say(To::Out, &format!("The guard of {resource} is still on; it is taken off as soon as DRBD lets us."));
     }
     Ok(code)

@@ -46,7 +46,10 @@ pub fn begin(world: &dyn World, purpose: &str) -> Result<Box<dyn Held>, Stop> {
 /// Makes a round. The lock of [`begin`] is held.
 pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     let world = setting.world;
-    let mut diary = boot::diary(world);
+    let mut diary = boot::diary_to_go_on(world);
+    if let Some(trust) = setting.trust_quorum {
+        diary.trust_quorum = trust;
+    }
     diary.version = 1;
     let ground = match look::ground(world, setting.toolstack) {
         Ok(ground) => ground,
@@ -70,7 +73,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         }
     }
     release(setting, &mut round.diary);
-    round.interest.extend(round.diary.guarded.clone());
+    round.interest.extend(round.diary.guarded.keys().cloned());
     boot::keep(world, &round.diary).map_err(failed)?;
     Ok(round)
 }
@@ -92,14 +95,14 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
 fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Planned, diary: &mut Diary) -> Outcome {
     let (world, domu) = (setting.world, &planned.domu);
     let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
-    match decision(ground, planned, &diary.guarded, busy) {
+    match decision(ground, planned, diary, busy) {
         Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
         decision => Outcome::Decided(decision),
     }
 }
 
 /// What this look means for a domU; `busy` is whoever else is at work on it.
-pub fn decision(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy: Option<String>) -> Decision {
+pub fn decision(ground: &Ground, planned: &Planned, diary: &Diary, busy: Option<String>) -> Decision {
     let those = |of: fn(&Configured) -> bool| -> Vec<ResourceName> {
         ground.drbd.configured.iter().filter(|c| of(c)).map(|c| c.resource.clone()).collect()
     };
@@ -110,8 +113,9 @@ pub fn decision(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy:
         copies: copies(ground, &planned.domu),
         row: ground.record.row(&planned.domu),
         replicas: &ground.drbd.replicas,
-        ours,
+        ours: &diary.guarded_for(&planned.domu),
         with_quorum: &with_quorum,
+        trust_quorum: diary.trust_quorum,
         for_good: &for_good,
         busy,
         unseen: &ground.drbd.unseen,
@@ -161,24 +165,16 @@ fn release(setting: Setting<'_>, diary: &mut Diary) {
     }
     // A look of its own: domUs have been started since the first one.
     let Ok(ground) = look::ground(world, setting.toolstack) else { return };
-    let configs = boot::configs(world, &ground).unwrap_or_default();
-    for name in diary.guarded.clone() {
-        let mut owners = configs.iter().filter_map(|c| c.says.as_ref().ok());
-        let owner = owners.find(|p| p.disks.iter().any(|d| d.resource.as_ref() == Some(&name))).map(|p| &p.domu);
-        let held =
-            match owner.map(|domu| world.lock(&look::lock_name(domu), &format!("xen-drbd-auto: the options of {name} again"))) {
-                Some(Err(_)) => continue,
-                Some(Ok(held)) => Some(held),
-                None => None,
-            };
-        let received = owner.is_some_and(|domu| world.lock_holder(&look::receive_lock_name(domu)).is_some());
-        let moved = ground.record.rows.iter().any(|r| r.open.contains(&name) || (r.state.in_flight() && Some(&r.domu) == owner));
+    for (name, owner) in diary.guarded.clone() {
+        let Ok(_held) = world.lock(&look::lock_name(&owner), &format!("xen-drbd-auto: the options of {name} again")) else {
+            continue;
+        };
+        let received = world.lock_holder(&look::receive_lock_name(&owner)).is_some();
+        let moved = ground.record.rows.iter().any(|r| r.open.contains(&name) || (r.state.in_flight() && r.domu == owner));
         if received || moved {
             continue;
         }
-        // Without a config nobody knows whose it was; DRBD itself does not let go of what is in use.
-        let runs = owner.is_some_and(|domu| !copies(&ground, domu).is_empty());
+        let runs = !copies(&ground, &owner).is_empty();
         claim::give_back(setting, diary, &name, !runs);
-        drop(held);
     }
 }

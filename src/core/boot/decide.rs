@@ -1,5 +1,6 @@
 //! One domU, from one look. All its DRBD disks, all their volumes and all their peers count.
 
+use super::claim::{self, Proof};
 use crate::core::drbd::{Connection, Disk, Peer, Replica, Replication, Role};
 use crate::core::facts::{DiskSeen, resources_of};
 use crate::core::names::{DomuName, ResourceName};
@@ -25,6 +26,9 @@ pub struct Case<'a> {
     pub ours: &'a [ResourceName],
     /// The resources for which the operator's file asks for a quorum (DRBD 9).
     pub with_quorum: &'a [ResourceName],
+    /// Whether a quorum may stand in for a peer that is missing. It keeps a missing host from writing, not a domU there from executing:
+    /// so a person must have said so.
+    pub trust_quorum: bool,
     /// The resources for which the operator's file allows two Primaries for good.
     pub for_good: &'a [ResourceName],
     /// Who works on it, or receives it, just now.
@@ -123,15 +127,23 @@ pub fn decide(case: &Case<'_>) -> Decision {
     if !doubts.is_empty() {
         return Decision::Wait(doubts.join("; "));
     }
-    let evidence: Vec<String> = seen.iter().map(|(name, r)| proof(name, r.is_some_and(Replica::is_connected))).collect();
+    let evidence: Vec<String> = seen.iter().filter_map(|(_, replica)| *replica).map(proved).collect();
     Decision::Claim(evidence.join("; "))
 }
 
-fn proof(name: &ResourceName, connected: bool) -> String {
-    match connected {
-        true => format!("{name}: every peer connected and Secondary, UpToDate here"),
-        false => format!("{name}: quorum, nobody Primary, UpToDate here"),
+/// What proves that nobody runs it; there is no doubt left.
+fn proved(replica: &Replica) -> String {
+    let name = &replica.resource;
+    if replica.is_connected() {
+        return format!("{name}: every peer connected and Secondary, UpToDate here");
     }
+    format!("{name}: quorum, nobody Primary, UpToDate here; without {}", missing(replica))
+}
+
+/// The peers that are not connected, by name.
+fn missing(replica: &Replica) -> String {
+    let names: Vec<&str> = replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(called).collect();
+    names.join(", ")
 }
 
 /// What the record says of a domU that is elsewhere or on its way; `None` where it says nothing against a start here.
@@ -183,15 +195,22 @@ fn doubt(replica: &Replica, case: &Case<'_>) -> Option<String> {
     if replica.peers.is_empty() {
         return Some(format!("{name} has no peer: whether another host runs it cannot be known"));
     }
-    if let Some(peer) = replica.peers.iter().find(|p| p.connection != Connection::Connected || !is_secondary(p)) {
-        // A majority that shares a quorum leaves no place for another Primary.
-        let majority = case.with_quorum.contains(name)
-            && replica.may_promote == Some(true)
-            && !replica.volumes.is_empty()
-            && replica.volumes.iter().all(|v| v.quorum == Some(true));
-        if !majority {
-            return Some(apart(name, peer, case.for_good.contains(name)));
-        }
+    let by = claim::proof(replica, case.with_quorum.contains(name));
+    if by.is_none() {
+        let unseen = replica.peers.iter().find(|p| p.connection != Connection::Connected || !is_secondary(p));
+        let nothing = || format!("{name}: it is not seen that nobody else runs it");
+        return Some(unseen.map_or_else(nothing, |peer| apart(name, peer, case.for_good.contains(name))));
+    }
+    if by == Some(Proof::Quorum) && !case.trust_quorum {
+        return Some(format!(
+            "{name} has a quorum without {}: nothing is written there, and whether a domU still executes there cannot be known; to start \
+             it all the same: xen-drbd-auto start --trust-quorum",
+            missing(replica)
+        ));
+    }
+    // DRBD's own word counts as well: its quorum can want more than a majority of nodes (quorum-minimum-redundancy).
+    if by == Some(Proof::Quorum) && replica.may_promote != Some(true) {
+        return Some(format!("{name} has a quorum without {}, and DRBD does not promote it (may_promote:no)", missing(replica)));
     }
     replica.volumes.iter().find(|v| v.disk != Disk::UpToDate).map(|volume| {
         let copying = replica

@@ -62,6 +62,7 @@ struct World {
     replicas: Vec<Replica>,
     ours: Vec<ResourceName>,
     with_quorum: Vec<ResourceName>,
+    trust_quorum: bool,
     for_good: Vec<ResourceName>,
     busy: Option<String>,
     unseen: Vec<String>,
@@ -75,6 +76,7 @@ fn world() -> World {
         replicas: vec![healthy("r0"), healthy("r1"), healthy("other")],
         ours: vec![],
         with_quorum: vec![],
+        trust_quorum: false,
         for_good: vec![],
         busy: None,
         unseen: vec![],
@@ -91,6 +93,7 @@ fn decided(world: &World) -> Decision {
         replicas: &world.replicas,
         ours: &world.ours,
         with_quorum: &world.with_quorum,
+        trust_quorum: world.trust_quorum,
         for_good: &world.for_good,
         busy: world.busy.clone(),
         unseen: &world.unseen,
@@ -227,9 +230,15 @@ fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
     };
     // Without a quorum in the operator's file DRBD says `quorum:yes` and `may_promote:yes` to everybody.
     spoilt(lonely, "wait", "not connected");
-    let with = |w: &mut World| {
+    // It keeps the missing host from writing, not a domU there from executing.
+    let asked = |w: &mut World| {
         lonely(w);
         w.with_quorum = vec![name("r0")];
+    };
+    spoilt(asked, "wait", "--trust-quorum");
+    let with = |w: &mut World| {
+        asked(w);
+        w.trust_quorum = true;
     };
     spoilt(with, "claim", "quorum");
     for spoil in [
@@ -238,6 +247,9 @@ fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
         |w: &mut World| w.replicas[0].volumes[0].quorum = Some(false),
         |w: &mut World| w.replicas[0].volumes[0].quorum = None,
         |w: &mut World| w.replicas[0].volumes[0].disk = Disk::Outdated,
+        |w: &mut World| w.replicas[0].peers[0].connection = Connection::StandAlone,
+        |w: &mut World| w.replicas[0].peers[0].connection = Connection::Connected,
+        |w: &mut World| w.replicas[0].peers.clear(),
     ] {
         spoilt(
             |w| {

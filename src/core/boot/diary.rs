@@ -1,7 +1,7 @@
 //! What was decided when, for whoever asks later: `status`, `explain`, and the next start.
 
 use super::Decision;
-use crate::core::names::ResourceName;
+use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,9 +19,13 @@ pub struct Diary {
     /// Every domU of the folder, by its config's file name.
     #[serde(default)]
     pub domus: BTreeMap<String, Pages>,
-    /// The resources that a claim has guarded, and perhaps made Primary: put back at once, or after a crash.
+    /// The resources that a claim has guarded, and perhaps made Primary, with the domU they were claimed for: put back at once, or
+    /// after a crash.
     #[serde(default)]
-    pub guarded: Vec<ResourceName>,
+    pub guarded: BTreeMap<ResourceName, DomuName>,
+    /// Whether the last `start` was told that a quorum may stand in for a missing peer; the daemon goes on with that.
+    #[serde(default)]
+    pub trust_quorum: bool,
     /// When the waiting daemon looks again; `None`: nobody waits.
     #[serde(default)]
     pub next_look: Option<Moment>,
@@ -114,16 +118,19 @@ impl Diary {
         pages.entries.drain(..surplus);
     }
 
-    /// A resource comes under the guard.
-    pub fn guard(&mut self, resource: &ResourceName) {
-        if !self.guarded.contains(resource) {
-            self.guarded.push(resource.clone());
-        }
+    /// A resource comes under the guard, for a domU.
+    pub fn guard(&mut self, resource: &ResourceName, domu: &DomuName) {
+        self.guarded.insert(resource.clone(), domu.clone());
     }
 
     /// The guard of a resource is off.
     pub fn release(&mut self, resource: &ResourceName) {
-        self.guarded.retain(|r| r != resource);
+        self.guarded.remove(resource);
+    }
+
+    /// The resources that are, or were, under the guard for this domU.
+    pub fn guarded_for(&self, domu: &DomuName) -> Vec<ResourceName> {
+        self.guarded.iter().filter(|(_, whose)| *whose == domu).map(|(name, _)| name.clone()).collect()
     }
 
     /// The last outcome of a config.
