@@ -45,7 +45,7 @@
 //! `cut ssh HOST HOST [60s]` · `mend HOST HOST` · `guest DOMU ends -|r|c` · `arm QUIRK` · `disarm QUIRK`.
 //!
 //! A QUIRK is one of: `no-suspend DOMU` · `no-unpause DOMU` · `no-resume DOMU` · `no-remove HOST RESOURCE` ·
-//! `held-open HOST RESOURCE TIME` · `zombie DOMU` · `hangs HOST TIMES COMMAND` · `fails HOST TIMES COMMAND: MESSAGE` (exit 1).
+//! `held-open HOST RESOURCE TIME` · `zombie DOMU` · `no-events HOST` · `hangs HOST TIMES COMMAND` · `fails HOST TIMES COMMAND: MESSAGE` (exit 1).
 //!
 //! What must hold, whatever the journal says (`BLESS=1` cannot change these):
 //!
@@ -566,6 +566,7 @@ fn quirk(text: &str) -> Result<Quirk, String> {
         ["held-open", host, resource, "ever"] => Quirk::HeldOpen(s(host), s(resource), 86_400_000),
         ["held-open", host, resource, time] => Quirk::HeldOpen(s(host), s(resource), millis(time)?),
         ["zombie", guest] => Quirk::Zombie(s(guest)),
+        ["no-events", host] => Quirk::NoEvents(s(host)),
         ["hangs", host, count, rest @ ..] => Quirk::Hangs { host: s(host), begins: rest.join(" "), times: times(count)? },
         ["fails", host, count, ..] => {
             let (head, message) = text.split_once(": ").ok_or("a message is expected after `COMMAND: `")?;

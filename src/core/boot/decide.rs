@@ -107,8 +107,18 @@ pub fn decide(case: &Case<'_>) -> Decision {
     }
     // Whatever else is unknown: a Primary elsewhere is the one certain reason to keep away.
     for (name, replica) in &seen {
-        if let Some(peer) = replica.and_then(|r| r.peers.iter().find(|p| p.role == Role::Primary)) {
-            return Decision::Ignored(format!("{name} is Primary on {}: it runs there, or somebody uses its disk", called(peer)));
+        let Some(replica) = replica else { continue };
+        if let Some(peer) = replica.peers.iter().find(|p| p.role == Role::Primary) {
+            let who = called(peer);
+            // Our own claim beside somebody else's is stepped back from; this is what nobody of ours did.
+            if replica.role == Role::Primary && !case.ours.contains(name) {
+                return Decision::Ignored(format!(
+                    "{name} is Primary here and on {who} at once, and it does not run here: a person must look on both hosts who uses it: \
+                     fuser -v /dev/drbd{}",
+                    minor(replica)
+                ));
+            }
+            return Decision::Ignored(format!("{name} is Primary on {who}: it runs there, or somebody uses its disk"));
         }
     }
     if let Some(who) = &case.busy {

@@ -221,6 +221,20 @@ fn a_disk_that_somebody_uses_here_is_not_ours_unless_we_made_it_primary() {
 }
 
 #[test]
+fn two_that_are_primary_for_no_reason_are_a_persons_business() {
+    let both = |w: &mut World| {
+        w.replicas[0].role = Role::Primary;
+        w.replicas[0].peers[0].role = Role::Primary;
+    };
+    spoilt(both, "ignored", "Primary here and on");
+    let ours = |w: &mut World| {
+        both(w);
+        w.ours = vec![name("r0")];
+    };
+    spoilt(ours, "ignored", "it runs there");
+}
+
+#[test]
 fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
     let lonely = |w: &mut World| {
         w.replicas[0].peers[0].connection = Connection::Connecting;
