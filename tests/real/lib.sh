@@ -16,6 +16,8 @@ LOGS=$CACHE/logs             # one folder for each run
 : "${REAL_VM_MEMORY:=1536}" "${REAL_DOM0_MEMORY:=700}" "${REAL_BOOT_LIMIT:=900}"
 # Every wait for something that should come by itself, and the limit of any one command on a Dom0, in seconds.
 : "${REAL_PATIENCE:=300}" "${REAL_LIMIT:=1800}"
+# How long one story may go on, in seconds.
+: "${REAL_STORY:=3600}"
 # How often the stories that go there and back do so, and how often both Dom0s claim the domU at once.
 : "${REAL_ROUNDS:=10}" "${REAL_CLAIMS:=20}"
 
