@@ -75,6 +75,27 @@ boots() { # a|b…
 	done
 }
 
+# At their next boot they do so by themselves, as README tells operators to set it up; rest (pair.sh) takes it back. Debian's drbd.service
+# waits for the peer without end, so this is for stories in which both boot.
+boots_by_itself() { # a|b…
+	local host
+	for host; do
+		on "$host" 'systemctl -q enable drbd.service && update-rc.d xen-drbd-auto defaults && sync'
+		gives 0
+	done
+}
+
+# They boot, and nobody types anything.
+boots_alone() { # a|b…
+	local host
+	"$here/up" "$@" 9>&- || fail "booting: $*"
+	for host; do
+		watch_beats "$host"
+		until_on "$host" 'systemctl -q is-active xen-drbd-auto.service' || { on "$host" 'systemctl status drbd xen-drbd-auto --no-pager -l'; fail "xen-drbd-auto is not started by dom0-$host's init"; }
+		on "$host" 'systemctl show -p SourcePath,After xen-drbd-auto.service; journalctl -q --no-pager -o cat -u xen-drbd-auto.service; xen-drbd-auto status'
+	done
+}
+
 # What xen-drbd-auto decided last; it may need an event to come to that.
 decides() { # a|b word
 	until_on "$1" "xen-drbd-auto status | grep -q '^web  *$2 '" || { on "$1" 'xen-drbd-auto status'; fail "dom0-$1 does not decide: $2"; }
@@ -100,6 +121,7 @@ one_starts_it() {
 	done
 	[ -n "$runs" ] || fail "nobody starts it"
 	say "dom0-$runs has started it"
+	until_on "$runs" '[ "$(xl block-list web | awk "NR>1{print \$4}" | sort -u)" = 4 ]' || fail "its disks are not connected on dom0-$runs"
 	expect_runs_on "$runs"
 }
 
