@@ -78,11 +78,10 @@ boots() { # a|b…
 # At their next boot they do so by themselves, as README tells operators to set it up; rest (pair.sh) takes it back. Debian's drbd.service
 # waits for the peer without end, so this is for stories in which both boot.
 boots_by_itself() { # a|b…
-	local host
-	for host; do
-		on "$host" 'systemctl -q enable drbd.service && update-rc.d xen-drbd-auto defaults && sync'
-		gives 0
-	done
+	local host words='systemctl -q enable drbd.service && update-rc.d xen-drbd-auto defaults && sync'
+	together "$*" 0 "$words"
+	told_together "$*" "$words"
+	for host; do [ "${rcs[$host]}" = 0 ] || fail "exit ${rcs[$host]} on dom0-$host"; done
 }
 
 # They boot, and nobody types anything.

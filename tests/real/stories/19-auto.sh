@@ -13,7 +13,7 @@ claim_at_once() { # round yes|no
 	together "$order" "$late" 'xen-drbd-auto start'
 	told_together "$order" "xen-drbd-auto start  (the second one $late s later)"
 	for host in a b; do [ "${rcs[$host]}" = 0 ] || fail "exit ${rcs[$host]} on dom0-$host"; done
-	for try in $(seq 1 "$REAL_PATIENCE"); do
+	for try in $(seq 1 $((REAL_PATIENCE / 3))); do
 		together 'a b' 0 "$seen"
 		runs=
 		for host in a b; do
@@ -25,16 +25,18 @@ claim_at_once() { # round yes|no
 		# The daemon of the one that came too late may be at its own look.
 		if settled "$runs" "cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate" "$2" && settled "$idle" "cs:Connected ro:Secondary/Primary ds:UpToDate/UpToDate" "$2" &&
 			grep -q '^web *started' <<<"${outs[$runs]}" && grep -q '^web *ignored' <<<"${outs[$idle]}"; then break; fi
-		[ "$try" -lt "$REAL_PATIENCE" ] || fail "it does not settle: ${outs[a]} ${outs[b]}"
+		[ "$try" -lt $((REAL_PATIENCE / 3)) ] || fail "it does not settle: ${outs[a]} ${outs[b]}"
 	done
 	! grep -q 'web.log' <<<"${outs[$idle]}" || fail "it was created on dom0-$idle as well: ${outs[$idle]}"
 	say "round $1: it runs on dom0-$runs alone, seen at look $try, and was never created on dom0-$idle"
 	echo "won-$runs 1" >>"$figures"
 }
 
-# DRBD stands so, and has the options of the file again.
+# DRBD stands so, and has the options of the file again. What is as DRBD has it by itself (no) it does not show.
 settled() { # a|b words yes|no
-	grep -qF "$2" <<<"${outs[$1]}" && grep -q "allow-two-primaries[[:space:]]*$3" <<<"${outs[$1]}" && ! grep -q fencing <<<"${outs[$1]}"
+	local now=no
+	! grep -q 'allow-two-primaries[[:space:]]*yes' <<<"${outs[$1]}" || now=yes
+	grep -qF "$2" <<<"${outs[$1]}" && [ $now = "$3" ] && ! grep -q fencing <<<"${outs[$1]}"
 }
 
 # Nobody waits any more, and nobody runs it.
