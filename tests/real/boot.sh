@@ -120,6 +120,7 @@ one_starts_it() {
 	done
 	[ -n "$runs" ] || fail "nobody starts it"
 	say "dom0-$runs has started it"
+	until_on "$runs" 'xen-drbd-auto status | grep -q "^web  *started "' || { on "$runs" 'xen-drbd-auto status'; fail "dom0-$runs does not say that it has started it"; }
 	until_on "$runs" '[ "$(xl block-list web | awk "NR>1{print \$4}" | sort -u)" = 4 ]' || fail "its disks are not connected on dom0-$runs"
 	expect_runs_on "$runs"
 }
