@@ -64,4 +64,7 @@ hang_up() { # a|b: the shared connection ends
 	rm -f "$(sockets)/$1"
 }
 
+# The run has gone on for so many seconds; 0 never ends.
+is_over() { [ "$1" != 0 ] && [ $SECONDS -ge "$1" ]; }
+
 other() { case $1 in a) echo b ;; b) echo a ;; esac; }
