@@ -18,6 +18,7 @@
 //! for-good web                     drbd.conf allows two Primaries, everywhere
 //! quorum web                       drbd.conf asks for a majority (DRBD 9), everywhere
 //! guarded web                      drbd.conf says fencing resource-only, everywhere
+//! resync web 10m                   takes so long
 //! root-ssh dom0-beta               root of any Dom0 may log in there
 //! no-key dom0-alpha                it has no dedicated key
 //! memory dom0-beta 2560            MiB in all; 2048 of them are Dom0's
@@ -403,6 +404,10 @@ fn start_line(lab: &Lab, words: &[&str], line: &str) -> Result<(), String> {
         }
         ["for-good", resource] => lab.configure(resource, |c| c.two_primaries = true),
         ["quorum", resource] => lab.configure(resource, |c| c.quorum = true),
+        ["resync", resource, time] => {
+            let takes = millis(time)?;
+            lab.with(|f| f.resource_mut(resource).map(|r| r.sync_takes = takes)).ok_or("no such resource")?;
+        }
         ["guarded", resource] => lab.configure(resource, |c| c.fencing = Fencing::ResourceOnly),
         ["root-ssh", host] => lab.with(|f| f.host_mut(host).root_ssh = true),
         ["no-key", host] => lab.with(|f| {
