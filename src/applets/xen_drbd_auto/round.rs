@@ -7,7 +7,7 @@ use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
-use crate::core::drbd::Configured;
+use crate::core::drbd::{Configured, Replica};
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use crate::core::xen::Domain;
@@ -28,6 +28,8 @@ pub struct Round {
     pub diary: Diary,
     /// The resources of those that wait: a change of these is a reason to look again.
     pub interest: Vec<ResourceName>,
+    /// What DRBD showed when it was decided; `None`: not all of it could be seen.
+    pub seen: Option<Vec<Replica>>,
     /// Whether each domU's outcome is good news or at least final.
     pub worst: Exit,
 }
@@ -57,7 +59,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     };
     let configs = boot::configs(world, &ground).map_err(failed)?;
     diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
-    let mut round = Round { diary, interest: vec![], worst: Exit::Done };
+    let mut round = Round { diary, interest: vec![], seen: None, worst: Exit::Done };
     for config in &configs {
         let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());
         if which == Which::Waiting && settled {
@@ -75,6 +77,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     release(setting, &mut round.diary);
     round.interest.extend(round.diary.guarded.keys().cloned());
     boot::keep(world, &round.diary).map_err(failed)?;
+    round.seen = Some(ground.drbd).filter(|drbd| drbd.unseen.is_empty() && drbd.generation.is_some()).map(|drbd| drbd.replicas);
     Ok(round)
 }
 
@@ -88,7 +91,7 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
     }
     world.say(To::Err, &format!("nothing can be seen, so nothing is started: {why}"));
     boot::keep(world, &diary).map_err(failed)?;
-    Ok(Round { diary, interest: vec![], worst: Exit::Done })
+    Ok(Round { diary, interest: vec![], seen: None, worst: Exit::Done })
 }
 
 /// Decides about one domU, and claims it where that is the decision.
