@@ -53,7 +53,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         diary.trust_quorum = trust;
     }
     diary.version = 1;
-    let ground = match look::ground(world, setting.toolstack) {
+    let ground = match look::ground_for_a_start(world, setting.toolstack) {
         Ok(ground) => ground,
         Err(error) => return nothing_seen(world, diary, which, &error.to_string()),
     };
@@ -99,7 +99,7 @@ fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Pla
     let (world, domu) = (setting.world, &planned.domu);
     let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
     match decision(ground, planned, diary, busy) {
-        Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
+        Decision::Claim(evidence) => claim::claim(setting, ground, config, planned, diary, evidence),
         decision => Outcome::Decided(decision),
     }
 }
@@ -167,7 +167,7 @@ fn release(setting: Setting<'_>, diary: &mut Diary) {
         return;
     }
     // A look of its own: domUs have been started since the first one.
-    let Ok(ground) = look::ground(world, setting.toolstack) else { return };
+    let Ok(ground) = look::ground_for_a_start(world, setting.toolstack) else { return };
     for (name, owner) in diary.guarded.clone() {
         let Ok(_held) = world.lock(&look::lock_name(&owner), &format!("xen-drbd-auto: the options of {name} again")) else {
             continue;
