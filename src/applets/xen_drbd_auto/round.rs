@@ -152,9 +152,11 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     {
         round.interest.extend(planned.disks.iter().filter_map(|d| d.resource.clone()));
     }
+    let nothing_done = matches!(outcome, Outcome::Decided(_));
     round.diary.note(&config.file, domu.as_deref(), Moment::from(world.now()), outcome);
-    // After every single one: a crash in the next one finds what was done.
-    if let Err(why) = boot::keep(world, &round.diary) {
+    // After every single one that something was done for: a crash in the next one finds it. What was only decided is kept with
+    // the next deed, or at the end of the round.
+    if !nothing_done && let Err(why) = boot::keep(world, &round.diary) {
         world.say(To::Err, &format!("what was decided could not be kept: {why}"));
     }
 }
