@@ -17,8 +17,16 @@ use std::time::Duration;
 /// could not open its device is closed in a second.
 const OPENING_TIME: Duration = Duration::from_secs(3);
 
-/// Claims a domU that was decided upon, and starts it. The decision is made again under the domU's own lock, from a look of its own.
-pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary: &mut Diary, evidence: String) -> Outcome {
+/// Claims a domU that was decided upon from the look `before`, and starts it. The decision is made again under the domU's own lock, from a
+/// look of its own.
+pub fn claim(
+    setting: Setting<'_>,
+    before: &Ground,
+    config: &ConfigFile,
+    planned: &Planned,
+    diary: &mut Diary,
+    evidence: String,
+) -> Outcome {
     let world = setting.world;
     let domu = &planned.domu;
     let _held = match world.lock(&look::lock_name(domu), &format!("xen-drbd-auto starting {domu}")) {
@@ -26,7 +34,7 @@ pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary
         Err(LockError::Held(who)) => return Outcome::Decided(Decision::Wait(format!("somebody is at work on it: {who}"))),
         Err(LockError::Io(why)) => return Outcome::Decided(Decision::Wait(format!("its lock: {why}"))),
     };
-    let ground = match look::ground(world, setting.toolstack) {
+    let ground = match before.anew_for_a_start(world) {
         Ok(ground) => ground,
         Err(error) => return Outcome::Decided(Decision::Wait(error.to_string())),
     };
@@ -96,7 +104,8 @@ pub fn guard(world: &dyn World, ground: &Ground, name: &ResourceName, proof: Pro
         return Ok(());
     }
     drbd::set_options(world, generation, name, &wanted, &now).map_err(|e| e.to_string())?;
-    let after = look::drbd_ground(world, &ground.host).replica(world, name).and_then(|r| r.options);
+    // The options alone: the roles are looked at after the promotion.
+    let after = ground.drbd.replica(world, name).and_then(|r| r.options);
     if after == Some(wanted) { Ok(()) } else { Err(format!("the guard of {name} was set and is not in force")) }
 }
 

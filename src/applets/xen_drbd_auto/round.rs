@@ -7,7 +7,7 @@ use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
-use crate::core::drbd::Configured;
+use crate::core::drbd::{Configured, Replica};
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use crate::core::xen::Domain;
@@ -28,6 +28,8 @@ pub struct Round {
     pub diary: Diary,
     /// The resources of those that wait: a change of these is a reason to look again.
     pub interest: Vec<ResourceName>,
+    /// What DRBD showed when it was decided; `None`: not all of it could be seen.
+    pub seen: Option<Vec<Replica>>,
     /// Whether each domU's outcome is good news or at least final.
     pub worst: Exit,
 }
@@ -51,13 +53,13 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         diary.trust_quorum = trust;
     }
     diary.version = 1;
-    let ground = match look::ground(world, setting.toolstack) {
+    let ground = match look::ground_for_a_start(world, setting.toolstack) {
         Ok(ground) => ground,
         Err(error) => return nothing_seen(world, diary, which, &error.to_string()),
     };
     let configs = boot::configs(world, &ground).map_err(failed)?;
     diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
-    let mut round = Round { diary, interest: vec![], worst: Exit::Done };
+    let mut round = Round { diary, interest: vec![], seen: None, worst: Exit::Done };
     for config in &configs {
         let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());
         if which == Which::Waiting && settled {
@@ -75,6 +77,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     release(setting, &mut round.diary);
     round.interest.extend(round.diary.guarded.keys().cloned());
     boot::keep(world, &round.diary).map_err(failed)?;
+    round.seen = Some(ground.drbd).filter(|drbd| drbd.unseen.is_empty() && drbd.generation.is_some()).map(|drbd| drbd.replicas);
     Ok(round)
 }
 
@@ -88,7 +91,7 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
     }
     world.say(To::Err, &format!("nothing can be seen, so nothing is started: {why}"));
     boot::keep(world, &diary).map_err(failed)?;
-    Ok(Round { diary, interest: vec![], worst: Exit::Done })
+    Ok(Round { diary, interest: vec![], seen: None, worst: Exit::Done })
 }
 
 /// Decides about one domU, and claims it where that is the decision.
@@ -96,7 +99,7 @@ fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Pla
     let (world, domu) = (setting.world, &planned.domu);
     let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
     match decision(ground, planned, diary, busy) {
-        Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
+        Decision::Claim(evidence) => claim::claim(setting, ground, config, planned, diary, evidence),
         decision => Outcome::Decided(decision),
     }
 }
@@ -149,9 +152,11 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     {
         round.interest.extend(planned.disks.iter().filter_map(|d| d.resource.clone()));
     }
+    let nothing_done = matches!(outcome, Outcome::Decided(_));
     round.diary.note(&config.file, domu.as_deref(), Moment::from(world.now()), outcome);
-    // After every single one: a crash in the next one finds what was done.
-    if let Err(why) = boot::keep(world, &round.diary) {
+    // After every single one that something was done for: a crash in the next one finds it. What was only decided is kept with
+    // the next deed, or at the end of the round.
+    if !nothing_done && let Err(why) = boot::keep(world, &round.diary) {
         world.say(To::Err, &format!("what was decided could not be kept: {why}"));
     }
 }
@@ -164,7 +169,7 @@ fn release(setting: Setting<'_>, diary: &mut Diary) {
         return;
     }
     // A look of its own: domUs have been started since the first one.
-    let Ok(ground) = look::ground(world, setting.toolstack) else { return };
+    let Ok(ground) = look::ground_for_a_start(world, setting.toolstack) else { return };
     for (name, owner) in diary.guarded.clone() {
         let Ok(_held) = world.lock(&look::lock_name(&owner), &format!("xen-drbd-auto: the options of {name} again")) else {
             continue;

@@ -4,7 +4,7 @@ use super::Decision;
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The newest entries of one domU that are kept. A domU that waits for a year is looked at a hundred thousand times, and nearly always
 /// the same is seen: the same decision again is no new entry.
@@ -140,6 +140,7 @@ impl Diary {
 
     /// Files that are gone are forgotten.
     pub fn keep_only(&mut self, files: &[String]) {
+        let files: BTreeSet<&String> = files.iter().collect();
         self.domus.retain(|file, _| files.contains(file));
     }
 
