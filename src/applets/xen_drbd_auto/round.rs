@@ -30,6 +30,19 @@ pub struct Round {
     pub interest: Vec<ResourceName>,
     /// Whether each domU's outcome is good news or at least final.
     pub worst: Exit,
+    /// Why what was decided could not be kept.
+    pub unkept: Option<String>,
+}
+
+impl Round {
+    fn new(diary: Diary) -> Round {
+        Round { diary, interest: vec![], worst: Exit::Done, unkept: None }
+    }
+
+    /// Into the file. That it is full costs whoever asks later, and no domU: who waits, waits all the same.
+    fn keep(&mut self, world: &dyn World) {
+        self.unkept = boot::keep(world, &self.diary).err();
+    }
 }
 
 /// The right to decide and to start, for one round.
@@ -57,7 +70,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     };
     let configs = boot::configs(world, &ground).map_err(failed)?;
     diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
-    let mut round = Round { diary, interest: vec![], worst: Exit::Done };
+    let mut round = Round::new(diary);
     for config in &configs {
         let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());
         if which == Which::Waiting && settled {
@@ -74,7 +87,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     }
     release(setting, &mut round.diary);
     round.interest.extend(round.diary.guarded.keys().cloned());
-    boot::keep(world, &round.diary).map_err(failed)?;
+    round.keep(world);
     Ok(round)
 }
 
@@ -87,8 +100,9 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
         }
     }
     world.say(To::Err, &format!("nothing can be seen, so nothing is started: {why}"));
-    boot::keep(world, &diary).map_err(failed)?;
-    Ok(Round { diary, interest: vec![], worst: Exit::Done })
+    let mut round = Round::new(diary);
+    round.keep(world);
+    Ok(round)
 }
 
 /// Decides about one domU, and claims it where that is the decision.
@@ -151,9 +165,7 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     }
     round.diary.note(&config.file, domu.as_deref(), Moment::from(world.now()), outcome);
     // After every single one: a crash in the next one finds what was done.
-    if let Err(why) = boot::keep(world, &round.diary) {
-        world.say(To::Err, &format!("what was decided could not be kept: {why}"));
-    }
+    round.keep(world);
 }
 
 /// What an interrupted claim has left, and no claim of this round has taken up again: the roles and the options as they were.

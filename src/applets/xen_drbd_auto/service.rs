@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long another round is waited for. It may be creating one domU after the other.
 const ROUND_TIME: Duration = Duration::from_secs(300);
 
+/// How long a daemon that was started may take until it waits, on a busy host.
+const BEGINNING_TIME: Duration = Duration::from_secs(30);
+
 /// Decides once for every domU, and leaves what must wait to the background.
 pub fn start(setting: Setting<'_>) -> Ended {
     let world = setting.world;
@@ -23,7 +26,18 @@ pub fn start(setting: Setting<'_>) -> Ended {
     if round.diary.must_wait() {
         wait_in_the_background(setting, &round.diary)?;
     }
-    Ok(round.worst.code())
+    match round.unkept {
+        Some(why) => Err(failed(unkept(&why))),
+        None => Ok(round.worst.code()),
+    }
+}
+
+/// Without a trace of what must be put back after a crash nothing is claimed; and who asks later is not told.
+fn unkept(why: &str) -> String {
+    format!(
+        "what was decided could not be kept: {why}\n  until that works no domU is started, and status and explain know nothing of this look\n  try: \
+         df -h /run; df -i /run   (make room there), then: xen-drbd-auto reload"
+    )
 }
 
 /// The daemon may be in the middle of a round, which ends by itself.
@@ -48,9 +62,15 @@ fn wait_in_the_background(setting: Setting<'_>, diary: &Diary) -> Result<(), Sto
     let is_there = world.summon(boot::DAEMON, Summons::Reload).map_err(|why| failed(format!("the waiting daemon: {why}")))?;
     if !is_there {
         world.begin(&daemon_argv(setting)).map_err(|why| failed(format!("the waiting daemon could not be started: {why}")))?;
-        // A stop or a status right behind this must find it.
+        // A stop or a status right behind this must find it; and where it could not begin, nobody waits.
         let start = world.clock();
-        while world.lock_holder(boot::DAEMON).is_none() && world.clock().saturating_sub(start) < Duration::from_secs(5) {
+        while world.lock_holder(boot::DAEMON).is_none() {
+            if world.clock().saturating_sub(start) > BEGINNING_TIME {
+                return Err(failed(format!(
+                    "the waiting daemon did not begin, so nobody waits for: {waits}\n  look: df -h /run; tail /var/log/syslog, or \
+                     journalctl -t xen-drbd-auto\n  try: xen-drbd-auto start"
+                )));
+            }
             world.rest(Duration::from_millis(20));
         }
     }
