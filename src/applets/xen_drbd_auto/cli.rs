@@ -100,6 +100,15 @@ pub enum Verb {
         #[arg(long, requires = "start")]
         trust_quorum: bool,
     },
+    /// Runs a program with the lock that our caller handed to us, and without handing it on: see [`super::keep`]
+    #[command(hide = true)]
+    Keep {
+        /// What it may take, in milliseconds; 0 is for ever
+        limit: u64,
+        /// The program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// The header that an init script has (update-rc.d finds it in this executable)
     #[command(name = "init-info", hide = true)]
     InitInfo,
