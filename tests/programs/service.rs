@@ -47,6 +47,7 @@ fn a_daemon_waits_in_the_background_and_starts_it_when_the_peer_is_back() {
     place.ends(B, "xen-drbd-auto start", 0);
     let said = place.ends(B, "xen-drbd-auto explain web", 0);
     assert!(said.contains("ignored"), "{said}");
+    place.ends(B, "xen-drbd-auto stop", 0);
 }
 
 #[test]
@@ -141,10 +142,13 @@ fn in_the_middle_of_a_creation(place: &Place, command: &mut Command) -> Child {
 
 /// Ends that creation, and waits until nothing holds the lock of `web` any more.
 fn end_the_creation(place: &Place) {
-    let root = place.folder.root(A).display().to_string();
+    let bin = place.folder.bin(A).display().to_string();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let words = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
-        if words.starts_with("xl create ") && words.contains(&root) {
+        let told =
+            |file: &str| std::fs::read(entry.path().join(file)).map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "));
+        let is_it = told("cmdline").is_ok_and(|words| words.starts_with("xl create "))
+            && told("environ").is_ok_and(|all| all.contains(&bin));
+        if is_it {
             let pid =
                 entry.file_name().to_str().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
