@@ -127,8 +127,9 @@ fn lost(replica: &Replica) -> String {
     match (away.is_empty(), replica.is_up_to_date()) {
         (true, _) => "every peer is connected; nothing is lost".to_string(),
         (false, true) => format!(
-            "not connected to {}; if that host runs the domU, it runs twice, and what one of the two writes from now on will be lost",
-            away.join(", ")
+            "not connected to {}; if {} runs the domU, it runs twice, and what one of the two writes from now on will be lost",
+            away.join(", "),
+            if away.len() == 1 { "that host" } else { "one of them" }
         ),
         (false, false) => format!(
             "not connected to {}, and the disk here is known to be older than the peer's: its last writes are lost",
