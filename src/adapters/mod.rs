@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod deeds;
 pub mod drbd;
+pub mod foreign;
 pub mod here;
 pub mod look;
 pub mod peer;
