@@ -69,11 +69,28 @@ pub fn configs(world: &dyn World, ground: &Ground) -> Result<Vec<ConfigFile>, St
 
 /// The names of the configs.
 pub fn names(world: &dyn World) -> Result<Vec<String>, String> {
+    Ok(all_names(world)?.into_iter().filter(|name| why_left_out(world, name).is_none()).collect())
+}
+
+/// What else is in the folder, each with the reason why it is no config. A folder that cannot be read has told so already.
+pub fn left_out(world: &dyn World) -> Vec<(String, &'static str)> {
+    let names = all_names(world).unwrap_or_default();
+    names.into_iter().filter_map(|name| why_left_out(world, &name).map(|why| (name, why))).collect()
+}
+
+fn all_names(world: &dyn World) -> Result<Vec<String>, String> {
     match world.list(Path::new(FOLDER)) {
-        Ok(names) => Ok(names.into_iter().filter(|name| config::is_config_file_name(name)).collect()),
+        Ok(names) => Ok(names),
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(why) => Err(format!("{FOLDER}: {why}")),
     }
+}
+
+fn why_left_out(world: &dyn World, name: &str) -> Option<&'static str> {
+    if !config::is_config_file_name(name) {
+        return Some("by its name a copy, a backup or switched off");
+    }
+    world.list(Path::new(&format!("{FOLDER}/{name}"))).is_ok().then_some("a folder")
 }
 
 fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Vec<String>> {

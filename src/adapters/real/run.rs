@@ -4,7 +4,7 @@
 //! descriptor without CLOEXEC for the moment of the start. A program that another thread starts in that very moment would get
 //! it as well and keep the lock for its lifetime. [`spawn`] therefore lets one thread start at a time, in the whole process.
 
-use super::{Real, now};
+use super::{Real, background, now};
 use crate::adapters::{Call, CallError, Ended, Input, Output};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,7 +31,18 @@ pub(super) const MOST_OUTPUT: usize = 16 * 1024 * 1024;
 /// Only the program itself is ended when it breaks its limit, not its children: one of them may be a domU's monitor. Signals to
 /// us do not end it either; it has its limit, and who called it decides what comes next.
 pub(super) fn run(real: &Real, call: &Call) -> Result<Output, CallError> {
-    let mut command = command(real, call)?;
+    if call.keeps_lock_alone {
+        // Here it is told whether it is there at all.
+        find(&call.program, &search_path(real), call)?;
+        let keeper = background::keep(call);
+        let mut command = command(real, &keeper)?;
+        command.arg0(background::KEEPER);
+        return hear_out(real, &keeper, command).and_then(|output| background::told(call, output));
+    }
+    hear_out(real, call, command(real, call)?)
+}
+
+fn hear_out(real: &Real, call: &Call, mut command: Command) -> Result<Output, CallError> {
     let inherited = call.stdin == Input::Inherited;
     if !inherited {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -42,6 +53,7 @@ pub(super) fn run(real: &Real, call: &Call) -> Result<Output, CallError> {
     let until = call.limit.and_then(|limit| Some((limit, now().checked_add(limit)?)));
     let mut pause = Duration::from_millis(1);
     let status = loop {
+        real.pulse.beat();
         if let Some(status) = ended(call, &mut child)? {
             break status;
         }

@@ -173,7 +173,8 @@ impl Claim<'_> {
         if let Some(other) = before.iter().find(|d| d.name == name) {
             return Err(format!("somebody else has started it meanwhile (id {})", other.id));
         }
-        let created = xen::create(self.world(), self.toolstack(), &self.config.path(), false);
+        let created =
+            xen::create(self.world(), self.toolstack(), &self.config.path(), false, &look::lock_name(&self.planned.domu));
         // What is there now and was not before is ours; not where the toolstack says that the name was taken: then it is somebody else's.
         let taken = created.as_ref().is_err_and(|e| e.to_string().contains("already"));
         let domains = match (self.domains(), &created) {

@@ -4,7 +4,7 @@
 //! because the next look comes anyway. When nobody waits any more, it ends: that is good news.
 
 use super::round::{self, Which};
-use super::{Ended, Setting, failed};
+use super::{Ended, Setting, failed, service};
 use crate::adapters::boot;
 use crate::adapters::drbd::{self, Picture};
 use crate::adapters::{Flow, Held, LockError, To, Woken, World};
@@ -107,10 +107,17 @@ pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     let mut daemon = Daemon::new(world, setting.toolstack)?;
     daemon.all = start;
     daemon.trust_quorum = setting.trust_quorum;
+    let mut first = start;
     loop {
-        match daemon.turn(world) {
+        let turn = daemon.turn(world);
+        if std::mem::take(&mut first) {
+            // The journal of a service is where its start is read.
+            service::remark(world, &boot::diary(world));
+        }
+        match turn {
             Turn::Done => {
-                world.notify("READY=1\nSTATUS=nothing waits any more, all is well");
+                let how = if world.stopping() { "the waiting was ended" } else { "nothing waits any more" };
+                world.notify(&format!("READY=1\nSTATUS={how}; xen-drbd-auto status"));
                 return Ok(0);
             }
             Turn::Wait { until, interest } => {

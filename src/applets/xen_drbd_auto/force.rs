@@ -47,9 +47,10 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
     names.iter().for_each(|name| diary.guard(name, domu));
     diary.version = 1;
     boot::keep(world, &diary).map_err(failed)?;
-    let begun = promote(setting, &ground, &names, &by_force)
-        .and_then(|()| claim::is_unchanged(world, config, planned))
-        .and_then(|()| xen::create(world, ground.toolstack, &config.path(), false).map_err(|e| e.to_string()));
+    let begun =
+        promote(setting, &ground, &names, &by_force).and_then(|()| claim::is_unchanged(world, config, planned)).and_then(|()| {
+            xen::create(world, ground.toolstack, &config.path(), false, &look::lock_name(domu)).map_err(|e| e.to_string())
+        });
     // Roles and options as they were; with the domU there, only the options.
     for name in &names {
         claim::give_back(setting, &mut diary, name, begun.is_err());
@@ -126,8 +127,9 @@ fn lost(replica: &Replica) -> String {
     match (away.is_empty(), replica.is_up_to_date()) {
         (true, _) => "every peer is connected; nothing is lost".to_string(),
         (false, true) => format!(
-            "not connected to {}; if that host runs the domU, it runs twice, and what one of the two writes from now on will be lost",
-            away.join(", ")
+            "not connected to {}; if {} runs the domU, it runs twice, and what one of the two writes from now on will be lost",
+            away.join(", "),
+            if away.len() == 1 { "that host" } else { "one of them" }
         ),
         (false, false) => format!(
             "not connected to {}, and the disk here is known to be older than the peer's: its last writes are lost",

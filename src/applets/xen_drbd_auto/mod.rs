@@ -7,6 +7,7 @@ pub mod claim;
 pub mod cli;
 pub mod daemon;
 mod force;
+mod keep;
 pub mod lsb;
 mod report;
 mod round;
@@ -58,6 +59,7 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Verb::Explain { domu } => report::explain(setting, domu),
         Verb::ForceStart { domu, reason } => force::start(setting, domu, reason),
         Verb::Daemon { start, .. } => daemon::run(setting, *start),
+        Verb::Keep { limit, words } => Ok(keep::keep(world, *limit, words)),
         Verb::InitInfo => {
             world.say(To::Out, lsb::HEADER.trim());
             Ok(0)

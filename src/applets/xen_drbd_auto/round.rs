@@ -32,6 +32,19 @@ pub struct Round {
     pub seen: Option<Vec<Replica>>,
     /// Whether each domU's outcome is good news or at least final.
     pub worst: Exit,
+    /// Why what was decided could not be kept.
+    pub unkept: Option<String>,
+}
+
+impl Round {
+    fn new(diary: Diary) -> Round {
+        Round { diary, interest: vec![], seen: None, worst: Exit::Done, unkept: None }
+    }
+
+    /// Into the file. That it is full costs whoever asks later, and no domU: who waits, waits all the same.
+    fn keep(&mut self, world: &dyn World) {
+        self.unkept = boot::keep(world, &self.diary).err();
+    }
 }
 
 /// The right to decide and to start, for one round.
@@ -59,7 +72,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     };
     let configs = boot::configs(world, &ground).map_err(failed)?;
     diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
-    let mut round = Round { diary, interest: vec![], seen: None, worst: Exit::Done };
+    let mut round = Round::new(diary);
     for config in &configs {
         let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());
         if which == Which::Waiting && settled {
@@ -76,7 +89,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     }
     release(setting, &mut round.diary);
     round.interest.extend(round.diary.guarded.keys().cloned());
-    boot::keep(world, &round.diary).map_err(failed)?;
+    round.keep(world);
     round.seen = Some(ground.drbd).filter(|drbd| drbd.unseen.is_empty() && drbd.generation.is_some()).map(|drbd| drbd.replicas);
     Ok(round)
 }
@@ -90,8 +103,9 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
         }
     }
     world.say(To::Err, &format!("nothing can be seen, so nothing is started: {why}"));
-    boot::keep(world, &diary).map_err(failed)?;
-    Ok(Round { diary, interest: vec![], seen: None, worst: Exit::Done })
+    let mut round = Round::new(diary);
+    round.keep(world);
+    Ok(round)
 }
 
 /// Decides about one domU, and claims it where that is the decision.
@@ -156,8 +170,8 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     round.diary.note(&config.file, domu.as_deref(), Moment::from(world.now()), outcome);
     // After every single one that something was done for: a crash in the next one finds it. What was only decided is kept with
     // the next deed, or at the end of the round.
-    if !nothing_done && let Err(why) = boot::keep(world, &round.diary) {
-        world.say(To::Err, &format!("what was decided could not be kept: {why}"));
+    if !nothing_done {
+        round.keep(world);
     }
 }
 

@@ -43,19 +43,36 @@ pub struct Case<'a> {
 pub enum Decision {
     /// Its config is not understood, or brings no DRBD disk: a person must mend it.
     Fault(String),
-    /// It is here already, in some state.
-    Exists(String),
-    /// The record says that it was moved, or is on its way.
-    Migrated(String),
-    /// Another host has a disk of it Primary.
-    Ignored(String),
+    /// It is here already, in some state. Well: it executes, and under its own name.
+    Exists(Seen),
+    /// The record says that it was moved, or is on its way. Well: nothing is left to be settled.
+    Migrated(Seen),
+    /// Another host has a disk of it Primary. Well: that host alone.
+    Ignored(Seen),
     /// The roles prove that nobody runs it.
     Claim(String),
     /// Not known, or not now.
     Wait(String),
 }
 
+/// What was seen of a domU that is left alone, and whether a person can leave it alone as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// In a sentence.
+    pub evidence: String,
+    /// It runs somewhere, as far as this host can know, and nothing is to be settled.
+    pub well: bool,
+}
+
 impl Decision {
+    /// Whether the domU runs somewhere, as far as this host can know, and needs nobody.
+    pub fn is_well(&self) -> bool {
+        match self {
+            Decision::Exists(seen) | Decision::Migrated(seen) | Decision::Ignored(seen) => seen.well,
+            Decision::Fault(_) | Decision::Claim(_) | Decision::Wait(_) => false,
+        }
+    }
+
     /// One word.
     pub fn word(&self) -> &'static str {
         match self {
@@ -71,12 +88,8 @@ impl Decision {
     /// What was seen.
     pub fn evidence(&self) -> &str {
         match self {
-            Decision::Fault(e)
-            | Decision::Exists(e)
-            | Decision::Migrated(e)
-            | Decision::Ignored(e)
-            | Decision::Claim(e)
-            | Decision::Wait(e) => e,
+            Decision::Fault(e) | Decision::Claim(e) | Decision::Wait(e) => e,
+            Decision::Exists(seen) | Decision::Migrated(seen) | Decision::Ignored(seen) => &seen.evidence,
         }
     }
 }
@@ -96,14 +109,15 @@ pub fn decide(case: &Case<'_>) -> Decision {
     if !case.copies.is_empty() {
         let words: Vec<String> =
             case.copies.iter().map(|d| format!("{} is {} (id {})", d.name, d.state.in_words(), d.id)).collect();
-        return Decision::Exists(words.join(", "));
+        let well = case.copies.iter().all(|d| d.name == case.domu.as_str() && d.state.executes());
+        return Decision::Exists(Seen { evidence: words.join(", "), well });
     }
     let seen: Vec<(&ResourceName, Option<&Replica>)> =
         resources.iter().map(|name| (*name, case.replicas.iter().find(|r| r.resource == **name && r.is_up()))).collect();
     if let Some(row) = case.row
-        && let Some(text) = moved(case.domu, row, &seen)
+        && let Some(moved) = moved(case, row, &seen)
     {
-        return Decision::Migrated(text);
+        return Decision::Migrated(moved);
     }
     // Whatever else is unknown: a Primary elsewhere is the one certain reason to keep away.
     for (name, replica) in &seen {
@@ -112,13 +126,15 @@ pub fn decide(case: &Case<'_>) -> Decision {
             let who = called(peer);
             // Our own claim beside somebody else's is stepped back from; this is what nobody of ours did.
             if replica.role == Role::Primary && !case.ours.contains(name) {
-                return Decision::Ignored(format!(
+                let evidence = format!(
                     "{name} is Primary here and on {who} at once, and it does not run here: a person must look on both hosts who uses it: \
                      fuser -v /dev/drbd{}",
                     minor(replica)
-                ));
+                );
+                return Decision::Ignored(Seen { evidence, well: false });
             }
-            return Decision::Ignored(format!("{name} is Primary on {who}: it runs there, or somebody uses its disk"));
+            let evidence = format!("{name} is Primary on {who}: it runs there, or somebody uses its disk");
+            return Decision::Ignored(Seen { evidence, well: true });
         }
     }
     if let Some(who) = &case.busy {
@@ -157,22 +173,28 @@ fn missing(replica: &Replica) -> String {
 }
 
 /// What the record says of a domU that is elsewhere or on its way; `None` where it says nothing against a start here.
-fn moved(domu: &DomuName, row: &Row, seen: &[(&ResourceName, Option<&Replica>)]) -> Option<String> {
+fn moved(case: &Case<'_>, row: &Row, seen: &[(&ResourceName, Option<&Replica>)]) -> Option<Seen> {
+    let domu = case.domu;
     let since = format!("{} {} since {}", row.state, row.host, row.since);
     match row.state {
         State::Here | State::Visiting => None,
         State::Away | State::Passed => {
             let nowhere = seen.iter().all(|(_, r)| r.is_some_and(|r| r.is_connected() && r.peers.iter().all(is_secondary)));
-            Some(match nowhere {
+            let evidence = match nowhere {
                 true => format!(
                     "the record says {since}, and DRBD shows that no host has its disks Primary: it does not run there; to settle it: \
                      xen-migrate recover {domu}"
                 ),
                 false => format!("the record says {since}; to bring it back: xen-migrate reverse {domu}"),
-            })
+            };
+            Some(Seen { evidence, well: !nowhere })
         }
         State::Leaving | State::Returning | State::Arriving => {
-            Some(format!("the record says {since}: a migration was interrupted; to settle it: xen-migrate recover {domu}"))
+            let evidence = match &case.busy {
+                Some(who) => format!("the record says {since}, and somebody is at work on it: {who}"),
+                None => format!("the record says {since}: a migration was interrupted; to settle it: xen-migrate recover {domu}"),
+            };
+            Some(Seen { evidence, well: false })
         }
     }
 }

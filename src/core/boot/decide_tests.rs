@@ -275,3 +275,39 @@ fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
         );
     }
 }
+
+#[test]
+fn what_needs_nobody_is_told_apart_from_what_does() {
+    let is_well = |spoil: &dyn Fn(&mut World)| {
+        let mut world = world();
+        spoil(&mut world);
+        decided(&world).is_well()
+    };
+    assert!(is_well(&|w| w.copies = vec![domain("web")]));
+    for called in ["web--incoming", "web--migratedaway", "migrating-web"] {
+        assert!(!is_well(&|w| w.copies = vec![domain(called)]), "{called}");
+        assert!(!is_well(&|w| w.copies = vec![domain("web"), domain(called)]), "{called}");
+    }
+    assert!(!is_well(&|w| {
+        let mut paused = domain("web");
+        paused.state.paused = true;
+        w.copies = vec![paused];
+    }));
+    let secondary = |w: &mut World| w.row = Some(row(State::Away));
+    assert!(!is_well(&secondary), "DRBD shows that it does not run there");
+    let primary = |w: &mut World| w.replicas[0].peers[0].role = Role::Primary;
+    assert!(is_well(&primary));
+    assert!(is_well(&|w| {
+        secondary(w);
+        primary(w);
+    }));
+    assert!(!is_well(&|w| {
+        primary(w);
+        w.replicas[0].role = Role::Primary;
+    }));
+    for state in [State::Leaving, State::Returning, State::Arriving] {
+        assert!(!is_well(&|w| w.row = Some(row(state))), "{state}");
+    }
+    assert!(!is_well(&|w| w.disks = vec![disk(None)]), "a fault");
+    assert!(!is_well(&|w| w.replicas[0].peers.clear()), "it waits");
+}

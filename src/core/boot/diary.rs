@@ -93,6 +93,15 @@ impl Outcome {
         }
     }
 
+    /// The domU runs somewhere, as far as this host can know, and needs nobody.
+    pub fn is_well(&self) -> bool {
+        match self {
+            Outcome::Started(_) | Outcome::Forced(_) => true,
+            Outcome::SteppedBack(_) => false,
+            Outcome::Decided(decision) => decision.is_well(),
+        }
+    }
+
     /// What was seen.
     pub fn evidence(&self) -> &str {
         match self {
@@ -147,6 +156,11 @@ impl Diary {
     /// Somebody waits, or something must still be put back.
     pub fn must_wait(&self) -> bool {
         self.waiting().next().is_some() || !self.guarded.is_empty()
+    }
+
+    /// Every domU runs: here, or where it was sent, or where its disks are Primary.
+    pub fn all_is_well(&self) -> bool {
+        self.domus.values().filter_map(|pages| pages.entries.last()).all(|entry| entry.outcome.is_well())
     }
 
     /// The configs whose domU still waits.
