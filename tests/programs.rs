@@ -33,8 +33,11 @@ struct Ran {
 
 impl Place {
     fn new(generation: Generation, toolstack: Toolstack, form: DiskForm) -> Place {
-        let temp = tempfile::tempdir().unwrap();
-        let programs = Programs { lab: Programs::lab_beside_test().unwrap(), tool: PathBuf::from(TOOL) };
+        Place::with_tool(tempfile::tempdir().unwrap(), PathBuf::from(TOOL), generation, toolstack, form)
+    }
+
+    fn with_tool(temp: TempDir, tool: PathBuf, generation: Generation, toolstack: Toolstack, form: DiskForm) -> Place {
+        let programs = Programs { lab: Programs::lab_beside_test().unwrap(), tool };
         let folder = Folder::make(&temp.path().join("a fleet"), Lab::pair(generation, toolstack, form), &programs).unwrap();
         Place { temp, folder }
     }

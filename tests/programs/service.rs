@@ -1,11 +1,13 @@
 //! xen-drbd-auto as a service: the daemon in the background, what it was handed by whoever started it, and what the service manager hears.
 
-use super::{A, B, Place, is_locked, ran};
+use super::{A, B, Place, TOOL, is_locked, ran};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use xen_drbd::lab::{Deed, Quirk};
+use xen_drbd::core::drbd::Generation;
+use xen_drbd::core::xen::Toolstack;
+use xen_drbd::lab::{Deed, DiskForm, Quirk};
 
 /// Nobody runs `web`, both Dom0s have its config where xen-drbd-auto looks.
 fn nobody_runs_it(place: &Place) {
@@ -126,6 +128,34 @@ fn what_the_caller_has_open_is_not_kept_open_by_the_daemon() {
     let who = who_has_open(&left);
     place.ends(A, "xen-drbd-auto stop", 0);
     assert_eq!(who, Vec::<String>::new());
+}
+
+/// An upgrade puts another file in the place of the daemon's own, and touches neither the daemon nor a domU: the daemon goes on, starts what
+/// it waits for, and the new program can ask it.
+#[test]
+fn a_daemon_outlives_an_upgrade_of_its_program() {
+    let temp = tempfile::tempdir().unwrap();
+    let tool = temp.path().join("xen-drbd");
+    // By another process: what this one has open for writing could not be executed while another test starts a program.
+    let copy = |to: &Path| assert!(Command::new("cp").arg(TOOL).arg(to).status().unwrap().success());
+    copy(&tool);
+    let place = Place::with_tool(temp, tool.clone(), Generation::V84, Toolstack::Xl, DiskForm::Script);
+    let pid = a_daemon_waits(&place, "");
+    copy(&tool.with_extension("new"));
+    std::fs::rename(tool.with_extension("new"), &tool).unwrap();
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    assert!(exe.to_string_lossy().ends_with(" (deleted)"), "{exe:?}");
+    let said = place.ends(A, "xen-drbd-auto reload", 0);
+    assert!(said.contains("What waits is looked at now"), "{said}");
+    place.with(|lab| lab.perform(&Deed::Boot(B.into()), None));
+    until_it_says(&place, A, "xen-drbd-auto status", "daemon gone");
+    place.is_well_on(A);
+    // And one that waits in vain is ended by the new program.
+    let pid = a_daemon_waits(&place, "");
+    copy(&tool.with_extension("new"));
+    std::fs::rename(tool.with_extension("new"), &tool).unwrap();
+    place.ends(A, "xen-drbd-auto stop", 0);
+    assert!(!Path::new(&format!("/proc/{pid}/fd/0")).exists());
 }
 
 /// The next `xl create` on A gives no answer; returns when this command of ours has called it.

@@ -113,11 +113,22 @@ fn holding_pid(real: &Real, name: &str) -> io::Result<Option<u32>> {
     let Some((pid, ..)) = holder_of(&text) else {
         return Err(io::Error::new(ErrorKind::InvalidData, "the holder has not written who it is"));
     };
-    let exe = |pid: &str| fs::metadata(format!("/proc/{pid}/exe")).map(|m| (m.dev(), m.ino()));
-    if exe(&pid.to_string())? != exe("self")? {
+    if !is_this_program(pid)? {
         return Err(io::Error::new(ErrorKind::InvalidData, format!("pid {pid} is another program")));
     }
     Ok(Some(pid))
+}
+
+/// The same file, or the one that stood in its place before an upgrade put another one there (proc(5): its link ends in ` (deleted)`).
+fn is_this_program(pid: u32) -> io::Result<bool> {
+    let exe = |pid: &str| -> io::Result<_> {
+        let link = format!("/proc/{pid}/exe");
+        let file = fs::metadata(&link)?;
+        let path = fs::read_link(&link)?.to_string_lossy().trim_end_matches(" (deleted)").to_string();
+        Ok(((file.dev(), file.ino()), path))
+    };
+    let (theirs, ours) = (exe(&pid.to_string())?, exe("self")?);
+    Ok(theirs.0 == ours.0 || theirs.1 == ours.1)
 }
 
 /// Sends the holder of a lock a signal. False: nobody holds it. The same care as in [`end_programs_of`].
