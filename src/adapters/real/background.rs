@@ -84,6 +84,11 @@ impl Pulse {
         Pulse { every, last: Mutex::default() }
     }
 
+    /// So long, or until the next sign.
+    pub(super) fn at_most(&self, time: Duration) -> Duration {
+        self.every.map_or(time, |every| time.min(every))
+    }
+
     /// Gives a sign of life where it is time for one.
     pub(super) fn beat(&self) {
         let Some(every) = self.every else { return };

@@ -70,6 +70,7 @@ fn hear_out(real: &Real, call: &Call, mut command: Command) -> Result<Output, Ca
             });
         }
         let left = until.map_or(WHILE, |(_, until)| until.saturating_duration_since(now()).min(WHILE));
+        let left = real.pulse.at_most(left);
         if end.is_some() {
             ears.hear(real, end.as_ref(), left);
         } else {
