@@ -1,7 +1,7 @@
 //! The figures, each from one run: ours, the floor beneath it, and others measured in the same way.
 
 use crate::proc::{self, Effort, Memory};
-use crate::stage::{Events, Line, Running, Stage, clock, executable, pause};
+use crate::stage::{Daemon, Events, Line, Running, Stage, clock, executable, pause};
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
@@ -147,13 +147,10 @@ fn round() {
         (0..MANY).filter(|number| text.lines().any(|line| line.starts_with(&format!("{}: wait: ", crate::texts::name(*number)))));
     let lines = lines.count().to_string();
     assert!(said.status.success(), "xen-drbd-auto start: {}", said.status);
-    // The daemon that was started looks at once; that is another round.
-    drop(stage.events());
-    let stop = stage.auto(&["stop"]).stdout(Stdio::null()).status().expect("xen-drbd-auto stop");
-    assert!(stop.success(), "xen-drbd-auto stop: {stop}");
     line("start, until it has gone to the background", &["", &in_ms(time), "", &lines]);
 
-    let daemon = waiting(&stage);
+    // The daemon that was started looks at once; that is another round.
+    let daemon = Daemon::of(&stage);
     let events = stage.events();
     pause(300);
     stage.forget();
@@ -188,17 +185,16 @@ fn idle() {
     row("10,000 lines about a resync", proc::effort(daemon.pid()).since(before));
 }
 
-/// The daemon, in the foreground: it decides for all, and waits.
-fn waiting(stage: &Stage) -> Running {
-    let mut command = stage.auto(&["daemon", "--start"]);
-    command.stdout(Stdio::null());
-    Running::new(command)
+/// The daemon, as `start` leaves it behind.
+fn waiting(stage: &Stage) -> Daemon {
+    let start = stage.auto(&["start"]).stdout(Stdio::null()).status().expect("xen-drbd-auto start");
+    assert!(start.success(), "xen-drbd-auto start: {start}");
+    Daemon::of(stage)
 }
 
 /// Has the daemon look again, and waits until it listens again.
-fn again(stage: &Stage, daemon: &Running, events: Events) -> Events {
-    let pid = rustix::process::Pid::from_child(&daemon.0);
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a daemon that can be called");
+fn again(stage: &Stage, daemon: &Daemon, events: Events) -> Events {
+    daemon.look_again();
     drop(events);
     stage.events()
 }

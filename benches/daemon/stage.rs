@@ -1,6 +1,7 @@
 //! The stage: a root folder for the daemon, a PATH with stand-ins, and what the stand-ins know and write down.
 
 use crate::texts;
+use rustix::process::{Pid, Signal};
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -214,6 +215,43 @@ impl Events {
     }
 }
 
+/// The waiting daemon; it is ended when this is dropped.
+pub struct Daemon(Pid);
+
+impl Daemon {
+    /// The one of a stage, by the word that it wrote into its lock: `pid PID …`.
+    pub fn of(stage: &Stage) -> Daemon {
+        let lock = stage.path().join("root/run/xen-migrate/xen-drbd-auto-daemon.lock");
+        let text = fs::read_to_string(lock).unwrap_or_default();
+        let pid = text.strip_prefix("pid ").and_then(|rest| rest.split(' ').next()?.parse().ok()).and_then(Pid::from_raw);
+        Daemon(pid.expect("a daemon that waits"))
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.0.as_raw_nonzero().get() as u32
+    }
+
+    /// Has it look at all domUs now.
+    pub fn look_again(&self) {
+        rustix::process::kill_process(self.0, Signal::HUP).expect("a daemon that can be called");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(self.0, Signal::TERM);
+        for _ in 0..500 {
+            // It is nobody's child here, so its pid is asked for until it is gone.
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+            if !stat.contains("xen-drbd") || stat.contains(") Z ") {
+                return;
+            }
+            pause(10);
+        }
+    }
+}
+
 /// A program that runs until it is dropped.
 pub struct Running(pub Child);
 
@@ -231,18 +269,18 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let group = rustix::process::Pid::from_child(&self.0);
+        let group = Pid::from_child(&self.0);
         let ask = |signal| {
             let _ = rustix::process::kill_process_group(group, signal);
         };
-        ask(rustix::process::Signal::TERM);
+        ask(Signal::TERM);
         for _ in 0..200 {
             if self.0.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return;
             }
             pause(10);
         }
-        ask(rustix::process::Signal::KILL);
+        ask(Signal::KILL);
         let _ = self.0.wait();
     }
 }

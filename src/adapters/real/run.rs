@@ -117,6 +117,7 @@ pub(super) fn command(real: &Real, call: &Call) -> Result<Command, CallError> {
     let mut command = Command::new(find(&call.program, &path, call)?);
     // LC_ALL=C: we read what they print. LANGUAGE would win over it in gettext programs.
     command.arg0(&call.program).args(&call.args).env("PATH", path).env("LC_ALL", "C").env_remove("LANGUAGE");
+    background::keep_to_ourselves(&mut command);
     match call.stdin {
         Input::Nothing => command.stdin(Stdio::null()),
         Input::Text(_) => command.stdin(Stdio::piped()),
