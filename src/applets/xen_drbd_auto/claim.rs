@@ -6,7 +6,7 @@ use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, World, drbd, here, xen};
 use crate::core::boot::Decision;
-use crate::core::boot::claim::{Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
+use crate::core::boot::claim::{Deed, Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::facts::resources_of;
 use crate::core::names::ResourceName;
@@ -51,17 +51,9 @@ pub fn claim(
     let names = names.into_iter().zip(proofs).collect();
     let mut claim = Claim { setting, ground: &ground, config, planned, names, created: None };
     match claim.go(diary) {
-        Ok(note) => {
-            claim.put_options_back(diary);
-            Outcome::Started(match note {
-                Some(note) => format!("{evidence}; {note}"),
-                None => evidence,
-            })
-        }
-        Err(why) => {
-            let left = claim.step_back(diary);
-            Outcome::SteppedBack(if left.is_empty() { why } else { format!("{why}; and stepping back: {}", left.join("; ")) })
-        }
+        Ok(Some(note)) => Outcome::Started(format!("{evidence}; {note}")),
+        Ok(None) => Outcome::Started(evidence),
+        Err(why) => Outcome::SteppedBack(why),
     }
 }
 
@@ -138,24 +130,55 @@ impl Claim<'_> {
         self.ground.toolstack
     }
 
-    /// Everything up to the running domU. The text is what a person should know although it runs.
+    /// Deed after deed. The text is what a person should know although it runs; the error why we stepped back, and what of that could
+    /// not be done.
     fn go(&mut self, diary: &mut Diary) -> Result<Option<String>, String> {
-        // Written down first, so that a crash at any later point leaves a trace of what must be put back.
-        self.names.iter().for_each(|(name, _)| diary.guard(name, &self.planned.domu));
-        boot::keep(self.world(), diary)?;
-        for (name, proof) in &self.names {
-            guard(self.world(), self.ground, name, *proof)?;
+        let (mut note, mut wrong) = (None, Vec::new());
+        let mut next = Some(Deed::FIRST);
+        while let Some(deed) = next {
+            let ended = self.perform(deed, diary);
+            next = deed.next(ended.is_ok());
+            match ended {
+                Ok(said) => note = note.or(said),
+                // It runs, and an option that is still to be put back is told in the log and tried again.
+                Err(_) if deed == Deed::PutBack && wrong.is_empty() => {}
+                Err(why) => wrong.push(why),
+            }
         }
-        for (name, _) in &self.names {
-            drbd::promote(self.world(), name).map_err(|e| e.to_string())?;
+        match wrong.split_first() {
+            None => Ok(note),
+            Some((why, [])) => Err(why.clone()),
+            Some((why, left)) => Err(format!("{why}; and stepping back: {}", left.join("; "))),
         }
-        self.look_again()?;
-        if self.world().stopping() {
-            return Err("stopped as asked".to_string());
+    }
+
+    fn perform(&mut self, deed: Deed, diary: &mut Diary) -> Result<Option<String>, String> {
+        let world = self.setting.world;
+        match deed {
+            Deed::WriteDown => {
+                self.names.iter().for_each(|(name, _)| diary.guard(name, &self.planned.domu));
+                boot::keep(world, diary)?;
+            }
+            Deed::Guard => self.names.iter().try_for_each(|(name, proof)| guard(world, self.ground, name, *proof))?,
+            Deed::Promote => self.names.iter().try_for_each(|(name, _)| drbd::promote(world, name)).map_err(|e| e.to_string())?,
+            Deed::LookAgain => self.look_again()?,
+            Deed::Create => {
+                if world.stopping() {
+                    return Err("stopped as asked".to_string());
+                }
+                is_unchanged(world, self.config, self.planned)?;
+                self.create()?;
+            }
+            Deed::LookAtIt => return self.look_at_it(),
+            Deed::Destroy => {
+                if let Some(domain) = self.created.take() {
+                    xen::destroy(world, self.toolstack(), domain.id, &domain.name).map_err(|e| e.to_string())?;
+                }
+            }
+            Deed::Demote => all(self.names.iter().map(|(name, _)| deeds::demote(world, name).map_err(|e| e.to_string())))?,
+            Deed::PutBack => self.put_options_back(diary)?,
         }
-        is_unchanged(self.world(), self.config, self.planned)?;
-        self.create()?;
-        self.look_at_it()
+        Ok(None)
     }
 
     fn look_again(&self) -> Result<(), String> {
@@ -235,39 +258,25 @@ impl Claim<'_> {
         }
     }
 
-    /// Destroys what we created and only that, gives the roles back, and the options. What could not be done is returned.
-    fn step_back(&mut self, diary: &mut Diary) -> Vec<String> {
-        let world = self.setting.world;
-        let mut left = Vec::new();
-        if let Some(domain) = self.created.take()
-            && let Err(why) = xen::destroy(world, self.toolstack(), domain.id, &domain.name)
-        {
-            left.push(why.to_string());
-        }
-        for (name, _) in &self.names {
-            if let Err(why) = deeds::demote(world, name) {
-                left.push(why.to_string());
-            }
-        }
-        left.extend(self.put_options_back(diary));
-        left
-    }
-
     /// The options of the operator's file again. What cannot be put back now stays
     /// in the diary, and is tried in every round: left on, the guard errs on the safe side.
-    fn put_options_back(&self, diary: &mut Diary) -> Vec<String> {
+    fn put_options_back(&self, diary: &mut Diary) -> Result<(), String> {
         let world = self.world();
-        let mut left = Vec::new();
-        for (name, _) in &self.names {
-            match deeds::put_options_back(world, name) {
-                Ok(()) => diary.release(name),
-                Err(why) => left.push(why.to_string()),
-            }
-        }
+        let ended = all(self.names.iter().map(|(name, _)| {
+            deeds::put_options_back(world, name).map_err(|e| e.to_string())?;
+            diary.release(name);
+            Ok(())
+        }));
         let _ = boot::keep(world, diary);
-        if !left.is_empty() {
-            world.say(To::Log, &format!("{}: the guard stays on for now: {}", self.planned.domu, left.join("; ")));
+        if let Err(left) = &ended {
+            world.say(To::Log, &format!("{}: the guard stays on for now: {left}", self.planned.domu));
         }
-        left
+        ended
     }
+}
+
+/// Each of them is tried, whatever the others say; what could not be done, in one text.
+fn all(each: impl Iterator<Item = Result<(), String>>) -> Result<(), String> {
+    let left: Vec<String> = each.filter_map(Result::err).collect();
+    if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
 }

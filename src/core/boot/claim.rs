@@ -47,6 +47,51 @@ fn has_majority(replica: &Replica) -> bool {
     !replica.volumes.is_empty() && replica.volumes.iter().all(|v| v.quorum == Some(true))
 }
 
+/// One deed of a claim. What is done to a resource is done to each of the domU's before the next deed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// What will have to be put back is written down, so that a crash at any later point leaves a trace.
+    WriteDown,
+    /// The options of [`guarded`], on our side.
+    Guard,
+    /// Primary.
+    Promote,
+    /// What DRBD shows now: [`holds`].
+    LookAgain,
+    /// The domU.
+    Create,
+    /// How it stands: [`stands`].
+    LookAtIt,
+    /// What we created is destroyed, and only that.
+    Destroy,
+    /// Secondary.
+    Demote,
+    /// The options of the operator's file; then what was written down is crossed out.
+    PutBack,
+}
+
+impl Deed {
+    /// A claim begins with this.
+    pub const FIRST: Deed = Deed::WriteDown;
+
+    /// What follows; `None`: the claim is over. What goes wrong on the way up turns us round; the way back is gone to its end, whatever
+    /// cannot be done on it.
+    pub fn next(self, went_well: bool) -> Option<Deed> {
+        match self {
+            Deed::Destroy => Some(Deed::Demote),
+            Deed::Demote => Some(Deed::PutBack),
+            Deed::PutBack => None,
+            _ if !went_well => Some(Deed::Destroy),
+            Deed::WriteDown => Some(Deed::Guard),
+            Deed::Guard => Some(Deed::Promote),
+            Deed::Promote => Some(Deed::LookAgain),
+            Deed::LookAgain => Some(Deed::Create),
+            Deed::Create => Some(Deed::LookAtIt),
+            Deed::LookAtIt => Some(Deed::PutBack),
+        }
+    }
+}
+
 /// The options while it is claimed: no second Primary, and none towards a peer that cannot be asked. A stronger policy is kept.
 pub fn guarded(now: &Options, proof: Proof) -> Options {
     let fencing = if proof == Proof::Quorum || now.fencing.guards() { now.fencing.clone() } else { Fencing::ResourceOnly };
@@ -134,6 +179,22 @@ mod tests {
             }],
             may_promote: None,
         }
+    }
+
+    #[test]
+    fn each_deed_waits_for_the_one_before_and_the_way_back_is_gone_to_its_end() {
+        let path = |fails: Option<Deed>| {
+            std::iter::successors(Some(Deed::FIRST), |deed| deed.next(Some(*deed) != fails)).collect::<Vec<_>>()
+        };
+        use Deed::*;
+        assert_eq!(path(None), [WriteDown, Guard, Promote, LookAgain, Create, LookAtIt, PutBack]);
+        for (deeds, fails) in [(1, WriteDown), (2, Guard), (3, Promote), (4, LookAgain), (5, Create), (6, LookAtIt)] {
+            let way = path(Some(fails));
+            assert_eq!(way[deeds - 1], fails);
+            assert_eq!(way[deeds..], [Destroy, Demote, PutBack], "{fails:?}");
+        }
+        assert!([Destroy, Demote].iter().all(|deed| deed.next(false) == deed.next(true)));
+        assert_eq!(PutBack.next(false), None);
     }
 
     #[test]
