@@ -163,6 +163,9 @@ pub struct Call {
     pub keeps_lock: Option<String>,
     /// [`World::run`] only: its children do not keep that lock. For `xl create`, whose monitor lives as long as the domU.
     pub keeps_lock_alone: bool,
+    /// It changes something, so it keeps every lock that we hold as long as it lives, even when we are killed first: whoever has the lock
+    /// next would otherwise look, and then be undone by a command of ours that was slow (tests/model shows two domUs for it).
+    pub is_deed: bool,
     /// [`World::watch`] only: the child writes its messages to this file (made anew, 0600), so that our own death never breaks
     /// its pipe. Both outputs go there, and [`Output::stderr`] has them; [`Output::stdout`] is empty.
     pub log: Option<String>,
@@ -194,6 +197,7 @@ impl Call {
             quiet_limit: None,
             keeps_lock: None,
             keeps_lock_alone: false,
+            is_deed: false,
             log: None,
         }
     }
@@ -201,6 +205,12 @@ impl Call {
     /// The same with another limit.
     pub fn within(mut self, limit: Duration) -> Call {
         self.limit = Some(limit);
+        self
+    }
+
+    /// The same as something that changes the world: see [`Call::is_deed`].
+    pub fn as_deed(mut self) -> Call {
+        self.is_deed = true;
         self
     }
 

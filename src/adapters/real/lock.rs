@@ -6,6 +6,7 @@
 
 use super::files::{self, Place};
 use super::{Held, LockError, Real, Summons, World, now, transport};
+use crate::adapters::boot;
 use fs2::FileExt;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal};
@@ -32,6 +33,13 @@ impl Locks {
         let file = file.ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("the lock {name} is not ours to hand on")))?;
         // dup(2), unlike F_DUPFD_CLOEXEC and everything in std: the copy survives exec, which is the point.
         Ok(rustix::io::dup(&file)?)
+    }
+
+    /// The same for every lock that we hold, but that of the waiting daemon: who asks for that one asks whether the daemon is there.
+    pub(super) fn all_inheritable(&self) -> io::Result<Vec<OwnedFd>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = held.iter().filter(|(name, _)| *name != boot::DAEMON).filter_map(|(_, file)| file.upgrade());
+        files.map(|file| Ok(rustix::io::dup(&file)?)).collect()
     }
 
     fn remember(&self, name: &str, file: &Arc<File>) {

@@ -136,6 +136,7 @@ pub(super) fn spawn(real: &Real, call: &Call, command: &mut Command) -> Result<C
         // To start without the lock would be to break the promise it stands for.
         let lock = call.keeps_lock.as_deref().map(|name| real.locks.inheritable(name)).transpose();
         let _lock = lock.map_err(|why| not_started(call, &why))?;
+        let _locks = if call.is_deed { real.locks.all_inheritable().map_err(|why| not_started(call, &why))? } else { vec![] };
         command.spawn().map_err(|why| not_started(call, &why))?
     };
     if let Input::Text(text) = &call.stdin
