@@ -5,7 +5,8 @@
 #   PREFIX/bin/xen-migrate, …               relative links to it, one for each of NAMES
 #   /etc/init.d/xen-drbd-auto               link to PREFIX/bin/xen-drbd-auto
 #   /etc/xen/drbd-auto/                     made only where there is an /etc/xen
-#   PREFIX/bin/.xen-drbd.folders            which folders it made itself, so that uninstall takes only those; none made, no such file
+#   PREFIX/share/man, bash-completion, …    the man pages and the completion, where `cargo run --example man -- target` has made them
+#   PREFIX/bin/.xen-drbd.made               what it made itself of the last two, folders as well, so that uninstall takes only those
 #
 # Everything is looked at before anything is touched: what is not ours is refused, and then nothing has happened.
 # The table, the record, the keys and the domU configs are the operator's; no verb here touches them.
@@ -16,14 +17,15 @@ INIT=xen-drbd-auto
 
 usage() {
 	cat <<'END'
-Usage: [DESTDIR=DIR] [PREFIX=DIR] ./symlinks.sh [install|uninstall|status] [--from BINARY]
+Usage: [DESTDIR=DIR] [PREFIX=DIR] ./symlinks.sh [install|uninstall|status] [--from BINARY] [--share DIR]
 
-  install    copy the executable, make its links (the default)
-  uninstall  remove the links that are ours, and the copy
+  install    copy the executable, make its links, put the pages beside it (the default)
+  uninstall  remove the links and pages that are ours, and the copy
   status     say what is there
 
   --from BINARY  the executable to copy (default: target/release/xen-drbd beside this script)
-  PREFIX         where bin/ is (default: /usr/local)
+  --share DIR    man pages and completion (default: target/share beside this script; made by cargo run --example man -- target)
+  PREFIX         where bin/ and share/ are (default: /usr/local)
   DESTDIR        put in front of every path, for packages and tests; links do not contain it
 
 Exit codes: 0 done or already so, 1 refused or failed (status: something is missing or not ours), 2 usage.
@@ -100,6 +102,25 @@ copy_is_ours() {
 	same_as_from
 }
 
+# Every page and completion that there is to install, as it is called below share/.
+pages() {
+	if [ -d "$share" ]; then (cd -- "$share" && find . -type f ! -name 'xen-drbd-lab.1' | sed 's,^\./,,' | LC_ALL=C sort); fi
+}
+
+# Where one of them goes: zsh looks elsewhere for what no package has brought.
+page_path() {
+	case $PREFIX:$1 in
+	/usr:*) printf '%s\n' "$PREFIX/share/$1" ;;
+	*:zsh/vendor-completions/*) printf '%s\n' "$PREFIX/share/zsh/site-functions/${1##*/}" ;;
+	*) printf '%s\n' "$PREFIX/share/$1" ;;
+	esac
+}
+
+# The first lines of each say where it comes from.
+page_is_ours() {
+	[ -f "$1" ] && [ ! -L "$1" ] && head -n 2 -- "$1" | grep -q 'ade from .*command line.* Do not edit\.$'
+}
+
 # Refuses whatever stands in our place and is not ours.
 look() {
 	if is_there "$copy" && ! copy_is_ours; then
@@ -108,6 +129,12 @@ look() {
 	for name in $NAMES; do
 		if is_there "$bin/$name" && ! name_is_ours "$name"; then
 			refuse "$bin/$name is $(what_is "$bin/$name"), not our link to xen-drbd: move it away, or choose another PREFIX"
+		fi
+	done
+	for page in $(pages); do
+		page=$DESTDIR$(page_path "$page")
+		if is_there "$page" && ! page_is_ours "$page"; then
+			refuse "$page is $(what_is "$page") that was not put there by this script: move it away, or choose another PREFIX"
 		fi
 	done
 	if is_there "$init" && ! init_is_ours; then
@@ -126,22 +153,46 @@ make_folder() {
 }
 
 # The note lies in $bin, so it is written once that is there.
-note_folders() {
+note_what_was_made() {
 	if [ -n "$news" ]; then
-		printf '%s' "$news" | while IFS= read -r folder; do
-			printf '%s\n' "${folder#"$DESTDIR"}" >>"$made"
+		printf '%s' "$news" | while IFS= read -r what; do
+			printf '%s\n' "${what#"$DESTDIR"}" >>"$made"
 		done
 	fi
 }
 
-# The folders that were ours, the innermost first; one with something in it stays.
-remove_folders() {
+# The pages and folders that were ours, the innermost first; one that is not ours any more stays, and so does a folder with something in it.
+remove_what_was_made() {
 	if [ ! -f "$made" ]; then return; fi
-	folders=$(sort -ru -- "$made")
+	all=$(sort -ru -- "$made")
 	rm -f -- "$made"
-	printf '%s\n' "$folders" | while IFS= read -r folder; do
-		if rmdir -- "$DESTDIR$folder" 2>/dev/null; then say "removed    $DESTDIR$folder"; fi
+	printf '%s\n' "$all" | while IFS= read -r what; do
+		what=$DESTDIR$what
+		if page_is_ours "$what"; then
+			rm -f -- "$what"
+			say "removed    $what"
+		elif [ -d "$what" ]; then
+			if rmdir -- "$what" 2>/dev/null; then say "removed    $what"; fi
+		elif is_there "$what"; then
+			say "left as is $what ($(what_is "$what"), not ours)"
+		fi
 	done
+}
+
+# Copies one page, unless it is there already.
+put_page() {
+	to=$DESTDIR$(page_path "$1")
+	make_folder "$(dirname -- "$to")"
+	if cmp -s -- "$share/$1" "$to"; then
+		say "already so $to"
+	else
+		is_there "$to" || news="$news$to
+"
+		rm -f -- "$to"
+		cp -- "$share/$1" "$to"
+		chmod 0644 "$to"
+		say "copied     $to"
+	fi
 }
 
 make_link() {
@@ -187,7 +238,14 @@ install_all() {
 	else
 		say "left out   $auto (no $DESTDIR/etc/xen: is this a Dom0?)"
 	fi
-	note_folders
+	if [ -n "$(pages)" ]; then
+		for page in $(pages); do
+			put_page "$page"
+		done
+	else
+		say "left out   man pages and completion (cargo run --example man -- target makes them in $share)"
+	fi
+	note_what_was_made
 	say "To start it at boot: update-rc.d $INIT defaults"
 }
 
@@ -216,7 +274,7 @@ uninstall_all() {
 			say "left as is $auto (the operator's files)"
 		fi
 	fi
-	remove_folders
+	remove_what_was_made
 	say "Nothing of ours is left in $bin and $DESTDIR/etc/init.d."
 	say "If it was started at boot: update-rc.d $INIT remove"
 }
@@ -245,6 +303,7 @@ status() {
 
 verb=
 from=
+share=
 while [ $# -gt 0 ]; do
 	case $1 in
 	install | uninstall | status)
@@ -258,6 +317,13 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--from=?*) from=${1#--from=} ;;
+	--share)
+		[ $# -ge 2 ] || misused "--share wants a folder"
+		share=$2
+		[ -n "$share" ] || misused "--share wants a folder"
+		shift
+		;;
+	--share=?*) share=${1#--share=} ;;
 	-h | --help)
 		usage
 		exit 0
@@ -285,12 +351,17 @@ case $from in
 /*) ;;
 *) from=$(pwd)/$from ;;
 esac
+share=${share:-$here/target/share}
+case $share in
+/*) ;;
+*) share=$(pwd)/$share ;;
+esac
 
 bin=$DESTDIR$PREFIX/bin
 copy=$bin/xen-drbd
 init=$DESTDIR/etc/init.d/$INIT
 auto=$DESTDIR/etc/xen/drbd-auto
-made=$bin/.xen-drbd.folders
+made=$bin/.xen-drbd.made
 news=
 
 case ${verb:-install} in

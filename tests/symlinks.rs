@@ -36,7 +36,14 @@ impl Place {
     fn script(&self, args: &[&str]) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("symlinks.sh");
         let mut command = Command::new("sh");
-        command.arg(script).args(args).env("DESTDIR", &self.dir).env_remove("PREFIX").current_dir("/");
+        // Whatever pages somebody has made in this clone: a test that wants some brings its own.
+        command
+            .arg(script)
+            .args(["--share", "/no/pages/here"])
+            .args(args)
+            .env("DESTDIR", &self.dir)
+            .env_remove("PREFIX")
+            .current_dir("/");
         command.output().unwrap()
     }
 
@@ -89,7 +96,7 @@ fn installed_it_runs_under_each_name() {
     // The link of the real system, not of the folder it is prepared in.
     assert_eq!(fs::read_link(place.init()).unwrap(), Path::new("/usr/local/bin/xen-drbd-auto"));
     assert!(place.dir.join("etc/xen/drbd-auto").is_dir());
-    // The copy, the note of the folders that were made, and the links.
+    // The copy, the note of what was made, and the links.
     let only: Vec<_> = fs::read_dir(place.bin("")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(only.len(), 2 + NAMES.len(), "something is left over: {only:?}");
     place.run("status", 0);
@@ -154,12 +161,55 @@ fn folders_go_with_what_they_were_made_for() {
     // Those that were there before stay, empty as they are, and so does one that somebody else uses by now.
     fs::create_dir_all(place.bin("")).unwrap();
     place.run("install", 0);
-    assert!(
-        !place.bin(".xen-drbd.folders").exists() || !fs::read_to_string(place.bin(".xen-drbd.folders")).unwrap().contains("/bin")
-    );
+    assert!(!place.bin(".xen-drbd.made").exists() || !fs::read_to_string(place.bin(".xen-drbd.made")).unwrap().contains("/bin"));
     fs::write(place.init().parent().unwrap().join("other"), "").unwrap();
     place.run("uninstall", 0);
     assert!(place.bin("").is_dir() && place.init().parent().unwrap().is_dir());
+}
+
+/// The folder that `cargo run --example man -- target` makes, in small.
+fn pages(place: &Place) -> String {
+    let share = place.dir.parent().unwrap().join("made share");
+    for (name, text) in [
+        ("man/man8/xen-migrate.8", ".\\\" Made from the command line of the program. Do not edit.\n.TH\n"),
+        ("man/man1/xen-drbd-lab.1", ".\\\" Made from the command line of the program. Do not edit.\n.TH\n"),
+        ("zsh/vendor-completions/_xen-migrate", "#compdef xen-migrate\n# made from its command line. Do not edit.\n"),
+    ] {
+        fs::create_dir_all(share.join(name).parent().unwrap()).unwrap();
+        fs::write(share.join(name), text).unwrap();
+    }
+    share.display().to_string()
+}
+
+#[test]
+fn pages_are_put_beside_it_and_taken_back() {
+    let place = Place::new();
+    let share = pages(&place);
+    let before = place.all();
+    let install = || place.script(&["install", "--from", EXE, "--share", &share]);
+    assert!(install().status.success());
+    let page = place.dir.join("usr/local/share/man/man8/xen-migrate.8");
+    assert_eq!(page.metadata().unwrap().mode() & 0o7777, 0o644);
+    // zsh has a folder of its own for what no package brought; the lab is not installed, and neither is its page.
+    assert!(place.dir.join("usr/local/share/zsh/site-functions/_xen-migrate").exists());
+    assert!(!place.dir.join("usr/local/share/man/man1").exists());
+    let installed = place.all();
+    assert!(install().status.success());
+    assert_eq!(place.all(), installed);
+    // A newer page replaces ours, one that somebody else has written since stays.
+    fs::write(Path::new(&share).join("man/man8/xen-migrate.8"), ".\\\" Made from the command line: newer. Do not edit.\n")
+        .unwrap();
+    assert!(install().status.success());
+    assert!(fs::read_to_string(&page).unwrap().contains("newer"));
+    place.run("uninstall", 0);
+    assert_eq!(place.all(), before);
+    assert!(install().status.success());
+    fs::write(&page, "mine\n").unwrap();
+    let output = install();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was touched"));
+    place.run("uninstall", 0);
+    assert_eq!(fs::read_to_string(&page).unwrap(), "mine\n");
 }
 
 #[test]
@@ -206,7 +256,7 @@ fn it_works_below_another_prefix_and_invents_no_xen() {
     // A relative DESTDIR is below the folder where one stands.
     let output = Command::new("sh")
         .arg(script)
-        .arg(format!("--from={EXE}"))
+        .args([&format!("--from={EXE}"), "--share=/no/pages/here"])
         .env("DESTDIR", "a dom0/")
         .env("PREFIX", "/usr/")
         .current_dir(place.dir.parent().unwrap())

@@ -135,6 +135,9 @@ pub enum Verb {
         /// The same facts for machines
         #[arg(long)]
         json: bool,
+        /// As figures for Prometheus, with those of the record; the exit code is 0 whatever they say
+        #[arg(long, conflicts_with = "json")]
+        metrics: bool,
     },
     /// Every decision about one domU since the boot
     #[command(after_help = EXPLAIN)]

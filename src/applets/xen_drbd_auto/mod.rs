@@ -9,6 +9,7 @@ pub mod daemon;
 mod force;
 mod keep;
 pub mod lsb;
+mod metrics;
 mod report;
 mod round;
 mod service;
@@ -55,7 +56,8 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Verb::Stop => service::stop(setting),
         Verb::Restart { .. } => service::stop(setting).and_then(|_| service::start(setting)),
         Verb::Reload | Verb::ForceReload => service::reload(setting),
-        Verb::Status { json } => report::status(setting, *json),
+        Verb::Status { metrics: true, .. } => metrics::print(setting),
+        Verb::Status { json, .. } => report::status(setting, *json),
         Verb::Explain { domu } => report::explain(setting, domu),
         Verb::ForceStart { domu, reason } => force::start(setting, domu, reason),
         Verb::Daemon { start, .. } => daemon::run(setting, *start),

@@ -2,7 +2,7 @@
 
 use super::cli::How;
 use super::drive::{self, Drive};
-use super::{Ended, Setting, flight, reverse};
+use super::{Ended, Setting, flight, reverse, took};
 use crate::adapters::To;
 use crate::adapters::look;
 use crate::adapters::xen::MigrateWords;
@@ -100,6 +100,7 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
     }
 
     drive.tell(&format!("{domu}: {us} -> {to}"));
+    let began = setting.world.clock();
     let flight = fly(setting, &mut drive, &here, &trip, options, &plan);
     let reported = flight.as_ref().is_ok_and(|words| words.successful);
     let outcome = drive.settle(&trip, reported)?;
@@ -111,6 +112,9 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
         drive.tell(&format!("{what}: {why}"));
     }
     let exit = drive::report(setting, domu, &us, &trip, &outcome);
+    if matches!(outcome.0.ending, Ending::Arrived(_)) {
+        took::note(setting.world, domu, to, began);
+    }
     Ok(match outcome.0.ending {
         // It was to go, and is still here.
         Ending::Stayed(_) => exit.max(Exit::Failed),

@@ -14,6 +14,7 @@ pub mod recover;
 pub mod reverse;
 pub mod setup;
 pub mod status;
+pub mod took;
 
 use super::Surroundings;
 use super::exit::{Exit, Stop};

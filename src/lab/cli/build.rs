@@ -11,6 +11,9 @@ pub fn programs(tool: Option<&Path>) -> Result<Programs, Fault> {
     if let Some(tool) = tool {
         return Ok(Programs { lab, tool: tool.to_path_buf() });
     }
+    if let Some(tool) = installed(&lab) {
+        return Ok(Programs { lab, tool });
+    }
     let profile = lab.parent().and_then(Path::parent).ok_or("this executable lies in no target folder")?;
     let tool = profile.join("xen-drbd");
     match build(profile) {
@@ -23,6 +26,12 @@ pub fn programs(tool: Option<&Path>) -> Result<Programs, Fault> {
         }
         Err(why) => Err(why),
     }
+}
+
+/// A lab that a package brought lies beside the real executable, and there is nothing to be built.
+fn installed(lab: &Path) -> Option<PathBuf> {
+    let folder = lab.parent().filter(|folder| !folder.ends_with("examples"))?;
+    Some(folder.join("xen-drbd")).filter(|tool| tool.is_file())
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo builds the real executable")]
