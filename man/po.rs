@@ -30,12 +30,12 @@ impl Catalog {
 
     /// The text in this language.
     pub fn tr(&self, text: &str) -> String {
-        if self.language.is_none() || text.is_empty() {
+        if self.language.is_none() || !has_words(text) {
             return text.to_string();
         }
         self.asked.borrow_mut().insert(text.to_string());
         match self.words.get(text).filter(|found| !found.is_empty()) {
-            Some(found) => found.clone(),
+            Some(found) => typeset(found),
             None => {
                 let mut missing = self.missing.borrow_mut();
                 if !missing.iter().any(|there| there == text) {
@@ -59,12 +59,25 @@ impl Catalog {
     }
 }
 
+/// French has a blank before these signs, and no line may break there.
+fn typeset(text: &str) -> String {
+    [":", ";", "?", "!", "»"]
+        .iter()
+        .fold(text.replace("« ", "«\u{a0}"), |text, sign| text.replace(&format!(" {sign}"), &format!("\u{a0}{sign}")))
+}
+
+/// Whether there is anything to translate beside what is marked as it is.
+fn has_words(text: &str) -> bool {
+    text.split('`').step_by(2).any(|part| part.split('*').step_by(2).any(|plain| plain.chars().any(char::is_alphabetic)))
+        || (!text.contains(['`', '*']) && text.chars().any(char::is_alphabetic))
+}
+
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
-/// Reads a file. An error names its line.
-fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
+/// Reads a file of the kind. An error names its line.
+pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut words = BTreeMap::new();
     let mut entry: Option<(String, Option<String>)> = None;
     for (number, line) in text.lines().enumerate() {

@@ -63,13 +63,13 @@ fn specs(program: &Program, flags: &[Flag], indent: &str) -> String {
     lines
 }
 
-/// What is offered, behind what it is called.
+/// What is offered, behind what it is called. A blank before a function's name keeps zsh from putting words of its own behind it.
 fn action(program: &Program, value: &Value) -> String {
     let domus = if program.name == "xen-drbd-auto" { "_xen_drbd_auto_domus" } else { "_xen_drbd_domus" };
     match value {
-        Value::Domu => format!("domU:_xen_drbd_offer {domus}"),
-        Value::DomuOrAll => format!("domU:_xen_drbd_offer {domus} ALL"),
-        Value::Host => "Dom0:_xen_drbd_offer _xen_drbd_hosts".to_string(),
+        Value::Domu => format!("domU: _xen_drbd_offer {domus}"),
+        Value::DomuOrAll => format!("domU: _xen_drbd_offer {domus} ALL"),
+        Value::Host => "Dom0: _xen_drbd_offer _xen_drbd_hosts".to_string(),
         Value::Words(words) => format!("word:({})", words.join(" ")),
         Value::Folder => "folder:_files -/".to_string(),
         Value::File => "file:_files".to_string(),

@@ -1,0 +1,255 @@
+//! What the package is made of agrees with the program: pages, completion, init script, versions.
+//!
+//! What dpkg does with it is proven in a chroot: `tests/package/run`.
+
+#![expect(clippy::disallowed_methods, reason = "the shells are run as a person runs them")]
+
+#[path = "../man/command.rs"]
+mod command;
+#[path = "../man/completion/mod.rs"]
+mod completion;
+#[path = "../man/pages.rs"]
+mod pages;
+#[path = "../man/po.rs"]
+mod po;
+#[path = "../man/roff.rs"]
+mod roff;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+use xen_drbd::applets::xen_drbd_auto::lsb;
+
+const ENGLISH: fn() -> po::Catalog = po::Catalog::none;
+
+fn french() -> po::Catalog {
+    po::Catalog::french().expect("man/fr.po")
+}
+
+/// The page of that name, without the marks of man(7).
+fn page(catalog: &po::Catalog, name: &str) -> String {
+    let all = pages::all(catalog, "").expect("the pages");
+    let (_, text) = all.into_iter().find(|(path, _)| path.ends_with(name)).expect(name);
+    text.replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fR", "").replace("\\(aq", "'")
+}
+
+#[test]
+fn the_pages_have_every_verb_and_every_option() {
+    for catalog in [ENGLISH(), french()] {
+        for program in ["xen-migrate", "xen-drbd-auto"] {
+            let text = page(&catalog, &format!("{program}.8"));
+            let command = pages::command(program).expect(program);
+            for verb in command.get_subcommands().filter(|v| !v.is_hide_set() && v.get_name() != "help") {
+                assert!(text.contains(&format!(".SS {program} {}", verb.get_name())), "{program} {}", verb.get_name());
+            }
+            let verbs = command.get_subcommands().filter(|v| !v.is_hide_set() && v.get_name() != "help");
+            for arg in command.get_arguments().chain(verbs.flat_map(|v| v.get_arguments())).filter(|a| !a.is_hide_set()) {
+                if let Some(long) = arg.get_long() {
+                    assert!(text.contains(&format!("--{long}")), "{program} --{long}");
+                }
+            }
+            for code in 0..=5 {
+                assert!(text.contains(&format!(".TP\n{code}\n")), "{program}: exit code {code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn everything_has_its_french() {
+    let french = french();
+    pages::all(&french, "").expect("the pages");
+    let missing = french.missing();
+    assert!(missing.is_empty(), "translate this and add it to man/fr.po:\n{missing}");
+    let stale = french.stale();
+    assert!(stale.is_empty(), "this stands in man/fr.po, and nothing says it any more: {stale:#?}");
+}
+
+#[test]
+fn both_languages_say_the_same_things_in_the_same_order() {
+    let shape = |catalog: &po::Catalog| -> Vec<(String, Vec<String>)> {
+        let requests = |text: &str| -> Vec<String> {
+            text.lines().filter(|l| l.starts_with('.') && !l.starts_with(".TH")).map(|l| l[..3].trim().to_string()).collect()
+        };
+        let name = |path: &str| path.replace("man/fr/", "man/");
+        pages::all(catalog, "").expect("the pages").iter().map(|(path, text)| (name(path), requests(text))).collect()
+    };
+    assert_eq!(shape(&ENGLISH()), shape(&french()));
+}
+
+#[test]
+fn a_damaged_catalog_is_told_with_its_line() {
+    for (text, line) in [("msgstr \"x\"\n", 1), ("msgid \"a\"\nmsgstr x\n", 2), ("\nmsgid \"a\"\nmsgid \"b\"\n", 3)] {
+        let why = po::parse(text).expect_err(text);
+        assert!(why.starts_with(&format!("man/fr.po:{line}: ")), "{why}");
+    }
+    let read = po::parse("# c\nmsgid \"\"\n\"a \\\"b\\\"\\n\"\nmsgstr \"x\"\n\"y\"\n").expect("a plain one");
+    assert_eq!(read.get("a \"b\"\n").map(String::as_str), Some("xy"));
+}
+
+#[test]
+fn the_page_of_the_lab_has_every_verb_of_the_lab() {
+    let source = read("src/lab/cli/mod.rs");
+    let verbs = source.split_once("enum Verb {").expect("enum Verb").1.split_once("\n}").expect("its end").0;
+    let names = verbs.lines().filter_map(|line| line.strip_prefix("    ")).filter(|l| l.starts_with(char::is_uppercase));
+    let names: Vec<String> =
+        names.map(|l| l.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()).collect();
+    assert!(names.len() > 5, "{names:?}");
+    let page = page(&ENGLISH(), "xen-drbd-lab.1");
+    for name in names {
+        assert!(page.contains(&format!("\n.TP\n{name}")), "{name}");
+    }
+}
+
+#[test]
+fn the_init_script_of_the_package_has_the_header_of_the_executable() {
+    let script = read("debian/xen-drbd.xen-drbd-auto.init");
+    assert!(script.contains(lsb::HEADER.trim()), "{script}");
+}
+
+#[test]
+fn the_package_has_the_version_of_the_program() {
+    let changelog = read("debian/changelog");
+    assert!(changelog.starts_with(&format!("xen-drbd ({}) ", env!("CARGO_PKG_VERSION"))), "{changelog}");
+}
+
+/// A Dom0's root with a table, a record and two configs; and the generated files.
+struct Place {
+    _temp: TempDir,
+    dir: PathBuf,
+}
+
+impl Place {
+    fn new() -> Place {
+        let temp = tempfile::tempdir().expect("a folder");
+        let dir = temp.path().to_path_buf();
+        for (name, text) in [
+            ("etc/xen/migrate-tab.txt", "# a comment\n\nweb\tdom0-beta --live\n  mail dom0-beta,dom0-gamma\n#old dom0-zeta"),
+            ("etc/xen/migrate-status.txt", "# version 1\nvisitor  visiting  dom0-delta  2026-01-01T00:00:00Z\n# EOF rows=1\n"),
+            ("etc/xen/drbd-auto/web.cfg", ""),
+            ("etc/xen/drbd-auto/mail", ""),
+        ] {
+            write(&dir.join(name), text);
+        }
+        for (name, text) in completion::all() {
+            write(&dir.join(name), &text);
+        }
+        Place { _temp: temp, dir }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.join("share").join(name)
+    }
+
+    /// What a shell prints, sorted by words; `None`: that shell is not installed.
+    fn shell(&self, argv: &[&str]) -> Option<Vec<String>> {
+        let mut command = Command::new(argv[0]);
+        command.args(&argv[1..]).env("XEN_DRBD_ROOT", &self.dir).env("HOME", &self.dir).current_dir(&self.dir);
+        match command.output() {
+            Ok(output) => {
+                assert!(output.stderr.is_empty(), "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
+                let text = String::from_utf8(output.stdout).expect("text");
+                let mut words: Vec<String> = text.split_whitespace().map(String::from).collect();
+                words.sort();
+                // A shell shows the same word once.
+                words.dedup();
+                Some(words)
+            }
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("skipped: {} is not installed", argv[0]);
+                None
+            }
+            Err(why) => panic!("{argv:?}: {why}"),
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, text).expect("a file");
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
+}
+
+/// What is typed (the last word is being typed), and what is offered then.
+const TYPED: [(&str, &str); 13] = [
+    ("xen-migrate migrate ", "mail visitor web"),
+    ("xen-migrate migrate w", "web"),
+    ("xen-migrate --root / migrate m", "mail"),
+    ("xen-migrate reverse v", "visitor"),
+    ("xen-migrate status A", "ALL"),
+    ("xen-migrate status web ma", "mail"),
+    ("xen-migrate ping ", "dom0-beta dom0-delta dom0-gamma"),
+    ("xen-migrate setup dom0-g", "dom0-gamma"),
+    ("xen-migrate migrate --despite m", "memory"),
+    ("xen-migrate --toolstack ", "xl xm"),
+    ("xen-migrate rec", "recover"),
+    ("xen-drbd-auto explain ", "mail web"),
+    ("xen-drbd-auto force-start --reason burnt w", "web"),
+];
+
+#[test]
+fn bash_completes_names_from_the_table() {
+    let place = Place::new();
+    for (line, offered) in TYPED {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        let (program, cur) = (words[0].to_string(), words.len() - 1);
+        words.insert(0, "x");
+        let file = place.file(&format!("bash-completion/completions/{program}"));
+        let function = format!("_{}", program.replace('-', "_"));
+        let script = format!(
+            "source '{}'; COMP_WORDS=(\"${{@:1}}\"); COMP_CWORD={cur}; {function}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            file.display()
+        );
+        let mut argv = vec!["bash", "--norc", "-c", &script];
+        argv.extend(&words);
+        let Some(found) = place.shell(&argv) else { return };
+        assert_eq!(found.join(" "), offered, "{line:?}");
+    }
+}
+
+#[test]
+fn fish_completes_names_from_the_table() {
+    let place = Place::new();
+    for (line, offered) in TYPED {
+        let program = line.split(' ').next().expect("a program");
+        let file = place.file(&format!("fish/vendor_completions.d/{program}.fish"));
+        // Only the words themselves: behind a tab is what they mean.
+        let script = format!("source '{}'; complete -C '{line}' | string split -f 1 \\t", file.display());
+        let Some(found) = place.shell(&["fish", "--no-config", "-c", &script]) else { return };
+        let found: Vec<String> = found.into_iter().filter(|w| !w.starts_with('-')).collect();
+        assert_eq!(found.join(" "), offered, "{line:?}");
+    }
+}
+
+#[test]
+fn zsh_completes_names_from_the_table() {
+    let place = Place::new();
+    for (line, offered) in TYPED {
+        let program = line.split(' ').next().expect("a program");
+        let folder = place.file("zsh/vendor-completions");
+        let driver = place.dir.join("ask.zsh");
+        write(&driver, ASK_ZSH);
+        let argv = ["zsh", "-f", &driver.display().to_string(), &folder.display().to_string(), program, line];
+        let Some(found) = place.shell(&argv) else { return };
+        assert_eq!(found.join(" "), offered, "{line:?}");
+    }
+}
+
+/// A terminal of zsh's own, in which compadd writes down what is offered instead of showing it.
+const ASK_ZSH: &str = r#"
+zmodload zsh/zpty
+zpty ask zsh -f -i
+zpty -w ask "PS1= PS2= RPS1=; stty -echo 2>/dev/null; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D"
+zpty -w ask 'compadd() { local -a hits; builtin compadd -O hits "$@"; (( $#hits )) && print -l -- $hits >>$HOME/offered; builtin compadd "$@" }'
+zpty -w ask 'all-told() { : >$HOME/finished }; zle -N all-told; bindkey "^X" all-told; bindkey "^I" complete-word; : >$HOME/ready'
+for i in {1..2000}; do [[ -e $HOME/ready ]] && break; sleep 0.01; done
+zpty -n -w ask "$3"$'\t\x18'
+for i in {1..2000}; do [[ -e $HOME/finished ]] && break; sleep 0.01; done
+[[ -e $HOME/offered ]] && sort -u $HOME/offered | grep -v '^-'
+zpty -d ask
+rm -f $HOME/ready $HOME/finished $HOME/offered
+"#;
