@@ -97,32 +97,51 @@ pub fn verbs(program: &str, command: &Command, catalog: &Catalog) -> Vec<Block> 
     blocks
 }
 
-/// The examples of `--help`, with what is said before them. Its table of exit codes is left to the page, which says more of them.
+/// What `--help` says at its end: words, tables, examples. The table of exit codes of the whole program is left to the page, which says
+/// more of them; those of a verb are told here.
 pub fn after(command: &Command, catalog: &Catalog) -> Vec<Block> {
     let text = command.get_after_long_help().or(command.get_after_help()).map(|t| t.to_string()).unwrap_or_default();
+    let whole = command.has_subcommands();
+    text.split("\n\n").filter(|piece| !(whole && piece.starts_with("Exit codes"))).flat_map(|p| piece(p, catalog)).collect()
+}
+
+/// Words that stand at the margin, what is indented below them, and words again.
+fn piece(text: &str, catalog: &Catalog) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut shown: Vec<String> = Vec::new();
-    let mut in_codes = false;
-    for line in text.lines() {
-        if let Some(example) = line.strip_prefix("  ") {
-            if !in_codes {
-                shown.push(example_line(example, catalog));
-            }
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let mut of_examples = false;
+    for run in lines.chunk_by(|a, b| a.starts_with(' ') == b.starts_with(' ')) {
+        if run[0].starts_with(' ') {
+            let inner: Vec<&str> = run.iter().map(|l| l.strip_prefix("  ").unwrap_or(l)).collect();
+            blocks.extend(match rows(&inner).filter(|_| !of_examples) {
+                Some(rows) => {
+                    rows.into_iter().map(|(term, words)| Block::Item(format!("`{term}`"), sentence(words, catalog))).collect()
+                }
+                None => vec![Block::Shown(inner.iter().map(|l| example_line(l, catalog)).collect())],
+            });
             continue;
         }
-        if !shown.is_empty() {
-            blocks.push(Block::Shown(std::mem::take(&mut shown)));
+        let words = run.iter().map(|l| l.trim()).collect::<Vec<_>>().join(" ");
+        of_examples = words.ends_with("Examples:");
+        if words != "Examples:" {
+            blocks.push(Block::Text(catalog.tr(&words)));
         }
-        let line = line.trim();
-        in_codes = in_codes && !line.is_empty() || line.starts_with("Exit codes");
-        if !line.is_empty() && !in_codes && line != "Examples:" {
-            blocks.push(Block::Text(catalog.tr(line)));
-        }
-    }
-    if !shown.is_empty() {
-        blocks.push(Block::Shown(shown));
     }
     blocks
+}
+
+/// The rows of a table: a word, two blanks, what it means; or a number and what it means. `None`: it is no table.
+fn rows<'a>(lines: &[&'a str]) -> Option<Vec<(&'a str, &'a str)>> {
+    let row = |line: &&'a str| {
+        let (term, words) = line.split_once(' ')?;
+        let number = term.chars().all(|c| c.is_ascii_digit());
+        (number || words.starts_with(' ')).then(|| (term, words.trim()))
+    };
+    lines.iter().map(row).collect()
+}
+
+fn sentence(words: &str, catalog: &Catalog) -> String {
+    catalog.tr(words) + "."
 }
 
 /// What is typed stays as it is; what stands behind it, after two blanks, is words.
