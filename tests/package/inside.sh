@@ -72,6 +72,12 @@ let_it_wait() {
 	/usr/bin/xen-drbd-auto start >/tmp/start 2>&1 || fail "start: $(cat /tmp/start)"
 	grep -q 'Waiting in the background' /tmp/start || fail "somebody waits: $(cat /tmp/start)"
 	pgrep -f 'xen-drbd-auto daemon' || fail "the daemon is there"
+	# Until it has looked itself, and has nothing to do for some minutes.
+	for _ in $(seq 120); do
+		if xen-drbd-auto status | grep -q 'on reload, or at'; then break; fi
+		sleep 0.5
+	done
+	xen-drbd-auto status >&2
 	# Only looks, up to here: nothing that changes anything.
 	! grep -Eq ' (create|destroy|migrate|unpause|primary|secondary|net-options|disk-options|connect|disconnect)' "$calls" ||
 		fail "only looks: $(cat "$calls")"
@@ -200,10 +206,12 @@ story_both_ways_of_installing_give_the_same() {
 		if [ ! -d "$file" ] || [ -L "$file" ]; then echo "$file"; fi
 	done | sed 's/\.gz$//' | sort >/tmp/packaged
 	mkdir -p /tmp/share /tmp/root/etc/xen
-	cp -r /usr/share/man /usr/share/zsh /usr/share/fish /usr/share/bash-completion /tmp/share/ 2>/dev/null || true
-	# Only what the package brought, as `cargo run --example man` made it.
-	(cd /tmp/share && find . -type f | while read -r file; do grep -qx "/usr/share/${file#./}" <(dpkg -L xen-drbd) || rm "$file"; done)
-	find /tmp/share -name '*.gz' -exec gunzip {} +
+	# As `cargo run --example man` made them.
+	grep ^/usr/share/ /tmp/packaged | while read -r file; do
+		to=/tmp/share/${file#/usr/share/}
+		mkdir -p "$(dirname "$to")"
+		if [ -f "$file.gz" ]; then gunzip -c "$file.gz" >"$to"; else cp "$file" "$to"; fi
+	done
 	DESTDIR=/tmp/root PREFIX=/usr sh /packages/symlinks.sh install --from /usr/bin/xen-drbd --share /tmp/share >/dev/null
 	(cd /tmp/root && find usr \( -type f -o -type l \) ! -name .xen-drbd.made | sed 's,^,/,' | sort) >/tmp/linked
 	diff /tmp/packaged /tmp/linked || fail "the same files"
