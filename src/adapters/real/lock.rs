@@ -98,7 +98,8 @@ pub(super) fn holder(real: &Real, name: &str) -> Option<String> {
 
 /// Ends what the holder of a lock has started: the programs, not the holder, which sees them end and tells how.
 ///
-/// The pid is the holder's own word in its file, so it counts only while the lock is held and while that pid is one of this program.
+/// The pid is the holder's own word in its file, so it counts only while the lock is held and while that pid is one of this program, be it of
+/// another version.
 pub(super) fn end_programs_of(real: &Real, name: &str) -> io::Result<()> {
     if let Some(pid) = holding_pid(real, name)? {
         transport::end_children(pid);
@@ -121,22 +122,31 @@ fn holding_pid(real: &Real, name: &str) -> io::Result<Option<u32>> {
     let Some((pid, ..)) = holder_of(&text) else {
         return Err(io::Error::new(ErrorKind::InvalidData, "the holder has not written who it is"));
     };
-    if !is_this_program(pid)? {
+    if !is_of_this_program(pid, &file)? {
         return Err(io::Error::new(ErrorKind::InvalidData, format!("pid {pid} is another program")));
     }
     Ok(Some(pid))
 }
 
-/// The same file, or the one that stood in its place before an upgrade put another one there (proc(5): its link ends in ` (deleted)`).
-fn is_this_program(pid: u32) -> io::Result<bool> {
-    let exe = |pid: &str| -> io::Result<_> {
-        let link = format!("/proc/{pid}/exe");
-        let file = fs::metadata(&link)?;
-        let path = fs::read_link(&link)?.to_string_lossy().trim_end_matches(" (deleted)").to_string();
-        Ok(((file.dev(), file.ino()), path))
+/// Whether a process runs the file that we run, or one of its name and has the lock open: an upgrade puts a new file in the place of the
+/// one that a daemon was begun with, and the daemon must still hear the new program.
+fn is_of_this_program(pid: u32, lock: &File) -> io::Result<bool> {
+    let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    if same(fs::metadata(format!("/proc/{pid}/exe"))?, fs::metadata("/proc/self/exe")?) {
+        return Ok(true);
+    }
+    // proc(5): of a file that is gone, the link says `/usr/bin/xen-drbd (deleted)`; dpkg may have renamed it to `….dpkg-tmp` before.
+    let name = |pid: &str| -> io::Result<String> {
+        let target = fs::read_link(format!("/proc/{pid}/exe"))?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(name.trim_end_matches(" (deleted)").trim_end_matches(".dpkg-tmp").to_string())
     };
-    let (theirs, ours) = (exe(&pid.to_string())?, exe("self")?);
-    Ok(theirs.0 == ours.0 || theirs.1 == ours.1)
+    if name(&pid.to_string())? != name("self")? {
+        return Ok(false);
+    }
+    let lock = lock.metadata()?;
+    let mut open = fs::read_dir(format!("/proc/{pid}/fd"))?.flatten().filter_map(|fd| fs::metadata(fd.path()).ok());
+    Ok(open.any(|file| same(file, lock.clone())))
 }
 
 /// Sends the holder of a lock a signal. False: nobody holds it. The same care as in [`end_programs_of`].

@@ -1,7 +1,7 @@
 //! Locks that are held by us, by others, by the children of the dead, and by nobody.
 
 use super::{Real, alive, another, impatient, kill, sh, until, world};
-use crate::adapters::{CallError, Held, LockError, World, boot};
+use crate::adapters::{CallError, Held, LockError, Summons, World, boot};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
@@ -112,6 +112,50 @@ fn what_the_killed_leave_behind_still_holds_the_lock_and_its_log_does_not_break(
     assert!(!alive(&pid));
     assert_eq!(fs::read_to_string(&go).unwrap(), "ok\n", "it died of its log");
     assert!(fs::read_to_string(&log).unwrap().ends_with("out\nerr\n"));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the tests of the door stand outside of it")]
+fn an_upgrade_hides_no_holder() {
+    let (root, real) = world();
+    let ours = std::env::current_exe().unwrap();
+    let older = root.path().join(ours.file_name().unwrap());
+    let newer = root.path().join("newer");
+    fs::copy(&ours, &older).unwrap();
+    fs::copy(&ours, &newer).unwrap();
+    let told = another("wait", root.path(), &[]);
+    let mut command = std::process::Command::new(&older);
+    command.args(told.get_args()).envs(told.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut holder = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.starts_with("waiting (pid")));
+    // As dpkg and symlinks.sh do it; the program that asks is a third file, under the same name.
+    fs::rename(&newer, &older).unwrap();
+    assert!(real.summon("waiting", Summons::Stop).unwrap());
+    assert!(holder.wait().unwrap().success());
+    until(&real, "the lock is free", || real.lock_holder("waiting").is_none().then_some(()));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the tests of the door stand outside of it")]
+fn a_pid_that_is_not_the_holder_s_gets_no_signal() {
+    let (root, real) = world();
+    let ours = std::env::current_exe().unwrap();
+    // One has our name and not the lock, the other neither.
+    let alike = root.path().join(ours.file_name().unwrap());
+    fs::copy("/bin/sleep", &alike).unwrap();
+    for program in [alike.as_path(), std::path::Path::new("/bin/sleep")] {
+        let mut stranger = std::process::Command::new(program).arg("1000").spawn().unwrap();
+        let held = real.lock("web", "test").unwrap();
+        let file = root.path().join("run/xen-migrate/web.lock");
+        fs::write(&file, format!("pid {} test since 2026-01-01T00:00:00Z\n", stranger.id())).unwrap();
+        let answer = real.summon("web", Summons::Stop);
+        assert!(answer.is_err_and(|why| why.to_string().contains("another program")));
+        assert!(stranger.try_wait().unwrap().is_none(), "it was ended");
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        drop(held);
+        free(&real);
+    }
 }
 
 #[test]

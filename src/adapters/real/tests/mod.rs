@@ -107,6 +107,10 @@ fn another_process() {
             call.keeps_lock = Some("web".to_string());
             real.watch(&call, &mut |_| Flow::On).unwrap();
         }
+        "wait" => {
+            let _held = real.lock("waiting", "waiting").unwrap();
+            assert_eq!(real.nap(Duration::from_secs(600)), Nap::Stopped);
+        }
         "nap" => {
             real.say(To::Out, "asleep");
             assert_eq!(real.nap(Duration::from_secs(600)), Nap::Stopped);
