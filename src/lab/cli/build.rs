@@ -34,6 +34,16 @@ fn installed(lab: &Path) -> Option<PathBuf> {
     Some(folder.join("xen-drbd")).filter(|tool| tool.is_file())
 }
 
+/// What a person types to have this program: in a clone cargo, which builds it anew; else its own name.
+pub fn how_called() -> String {
+    let exe = std::env::current_exe().unwrap_or_default();
+    let built = exe.parent().is_some_and(|folder| folder.ends_with("examples"));
+    match exe.file_name().filter(|_| !built) {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => "cargo run --example lab --".to_string(),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "cargo builds the real executable")]
 fn build(profile: &Path) -> Result<(), Fault> {
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);

@@ -32,7 +32,7 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "\
-Examples (cargo run --example lab -- …):
+Examples (`lab` is the installed xen-drbd-lab; in a clone: cargo run --example lab -- …):
   lab                                the tour: the main job on three pretend Dom0s, in some seconds
   lab shell dom0-alpha               a prompt on that Dom0; try: xen-migrate status ALL
   lab run dom0-beta xl list          one command there

@@ -87,10 +87,11 @@ fn story(g: &mut Guide<'_>) -> Result<(), Fault> {
     g.check(findings.is_empty(), || format!("the model found: {findings:?}"));
     let executes = told(g.folder.with(|lab| (1..=8).all(|n| lab.runs_on(&format!("my-domu-{n}")).len() == 1)))?;
     g.check(executes, || "not every domU runs exactly once".to_string());
-    g.say(
+    let lab = build::how_called();
+    g.say(&format!(
         "Shown: status, migrate, ping, reverse, a refusal, and a migration that was killed half way and settled.\n\
-         Next, on such a Dom0 yourself:  cargo run --example lab -- shell dom0-alpha     (all of it: … -- help)",
-    );
+         Next, on such a Dom0 yourself:  {lab} shell dom0-alpha     (all of it: {lab} help)"
+    ));
     Ok(())
 }
 
