@@ -441,6 +441,7 @@ fn ask(lab: &Lab, host: &str, request: Option<&str>, from: &str, argv: &[&str]) 
         ssh_original_command: request.map(str::to_string),
         ssh_connection: Some(format!("{from} 40022 192.0.2.2 22")),
         terminal: false,
+        drawing: false,
     };
     lab.set_applets(move |world, argv, _| applets::run(world, argv, &around));
     let ran = lab.run(host, argv);

@@ -8,6 +8,7 @@
 //! and nothing breaks when there is one.
 
 mod background;
+mod crew;
 mod files;
 mod listen;
 mod lock;
@@ -19,7 +20,7 @@ mod tests;
 mod transport;
 mod watch;
 
-use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
+use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -170,6 +171,10 @@ impl World for Real {
 
     fn begin(&self, argv: &[String]) -> io::Result<()> {
         background::begin(self, argv)
+    }
+
+    fn crew(&self, foreman: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>) {
+        crew::crew(self, foreman);
     }
 
     fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {

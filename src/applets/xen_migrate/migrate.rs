@@ -163,7 +163,8 @@ fn already_there(setting: Setting<'_>, here: &End, there: Option<&End>, to: &Hos
     Some(Exit::Done)
 }
 
-fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> Trip {
+/// The journey of a domU that runs here to a host.
+pub(super) fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> Trip {
     let visit = here.row.as_ref().filter(|r| r.state == State::Visiting);
     Trip {
         to: to.clone(),
