@@ -34,7 +34,7 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
     };
     // What is said on behalf of a peer goes to standard error, for standard output is the answer's.
     let aside = |to: To, line: &str| world.say(if to == To::Log { To::Log } else { To::Err }, line);
-    let voice = Voice { world, tell: &aside };
+    let voice = Voice { world, tell: &aside, until: None };
     let setting = Setting { world: &voice, ..setting };
     let peer = match identify(setting, args, request.from.as_ref()) {
         Ok(peer) => peer,

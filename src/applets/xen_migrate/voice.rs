@@ -11,6 +11,8 @@ pub struct Voice<'a> {
     pub world: &'a dyn World,
     /// Where its lines go.
     pub tell: &'a dyn Fn(To, &str),
+    /// When the time is over, by its clock: then it is as if somebody had asked us to stop.
+    pub until: Option<Duration>,
 }
 
 impl World for Voice<'_> {
@@ -33,7 +35,9 @@ impl World for Voice<'_> {
         self.world.clock()
     }
     fn nap(&self, time: Duration) -> Nap {
-        self.world.nap(time)
+        let left = self.until.map_or(time, |until| until.saturating_sub(self.world.clock()));
+        let nap = self.world.nap(time.min(left));
+        if self.stopping() { Nap::Stopped } else { nap }
     }
     fn rest(&self, time: Duration) {
         self.world.rest(time);
@@ -81,6 +85,6 @@ impl World for Voice<'_> {
         self.world.notify(state);
     }
     fn stopping(&self) -> bool {
-        self.world.stopping()
+        self.world.stopping() || self.until.is_some_and(|until| self.world.clock() >= until)
     }
 }

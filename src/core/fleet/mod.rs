@@ -129,7 +129,9 @@ impl Plan {
                 None => {
                     let against = wish.hosts.iter().map(|c| {
                         let mut list = c.against.clone();
-                        let free = targets.get(c.target).and_then(|t| t.free);
+                        // Of a host that was not seen nobody knows its memory.
+                        let seen = !list.iter().any(|o| o.check == Check::Host);
+                        let free = targets.get(c.target).filter(|_| seen).and_then(|t| t.free);
                         if free.is_some_and(|free| free < taken[c.target] + wish.memory) {
                             list.push(no_room(wish, full(c.target)));
                         }

@@ -42,9 +42,12 @@ pub(super) fn look(setting: Setting<'_>, all: &All, domus: &[DomuName]) -> Resul
         match away {
             Some(row) if end.copies.is_empty() => sought.push(Sought { domu: domu.clone(), trail: vec![row.host.clone()] }),
             Some(row) => {
+                let how = match end.running() {
+                    Some(_) => "runs here".to_string(),
+                    None => format!("is here ({})", end.copies_in_words()),
+                };
                 let text = format!(
-                    "{} although the record says away {}: somebody moved it by hand; xen-migrate recover {domu}   (puts the record right)",
-                    end.copies_in_words(),
+                    "{how} although the record says away {}: somebody moved it by hand; xen-migrate recover {domu}   (puts the record right)",
                     row.host
                 );
                 scene.astray.push((domu.clone(), text));

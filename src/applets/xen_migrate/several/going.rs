@@ -149,7 +149,8 @@ fn nothing_to_do(end: &End, all: bool) -> Option<String> {
     match &end.row {
         Some(row) if row.state == State::Away => Some(format!("is away on {} already, since {}", row.host, row.since)),
         Some(row) if row.state == State::Visiting && all => Some("was visiting and is not here any more".to_string()),
-        None if all => Some("does not run here".to_string()),
+        Some(row) if row.state.in_flight() => None,
+        _ if all => Some("does not run here".to_string()),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@
 mod coming;
 pub mod event;
 mod going;
+mod sent;
 mod show;
 mod work;
 
@@ -25,6 +26,7 @@ use crate::core::record::State;
 use clap::Args;
 use event::Event;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The examples of `migrate --help`.
 pub const MIGRATE_EXAMPLES: &str = "\
@@ -35,7 +37,8 @@ Examples:
   xen-migrate migrate web --despite config
   xen-migrate migrate ALL                     empty this Dom0; nothing moves unless all of it can
   xen-migrate migrate ALL --except db --jobs 4
-  xen-migrate migrate ALL --partial           what can go, goes";
+  xen-migrate migrate ALL --partial           what can go, goes
+  xen-migrate migrate ALL --shutdown --deadline 4m   before xendomains stops what is left";
 
 /// The examples of `reverse --help`.
 pub const REVERSE_EXAMPLES: &str = "\
@@ -43,7 +46,8 @@ Examples:
   xen-migrate reverse web
   xen-migrate reverse ALL                     what was sent from here comes back, wherever it is by now
   xen-migrate reverse ALL --except db
-  xen-migrate reverse ALL --dry-run";
+  xen-migrate reverse ALL --dry-run
+  xen-migrate reverse ALL --return            at boot: what migrate --shutdown sent away";
 
 /// The arguments of `migrate`.
 #[derive(Debug, Clone, Args)]
@@ -51,6 +55,9 @@ pub struct Migrate {
     /// Which
     #[command(flatten)]
     pub which: Which,
+    /// This Dom0 goes down: what goes is remembered for `reverse ALL --return`, and what cannot go stays (as with --partial)
+    #[arg(long)]
+    pub shutdown: bool,
     /// Go there instead of the row's first host that will do; the row must list it
     #[arg(long, value_name = "HOST", value_parser = host)]
     pub to: Option<HostName>,
@@ -65,6 +72,9 @@ pub struct Reverse {
     /// Which
     #[command(flatten)]
     pub which: Which,
+    /// Only what `migrate --shutdown` sent away
+    #[arg(long)]
+    pub r#return: bool,
     /// Show the plan with every deed and every check; touch nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -85,6 +95,9 @@ pub struct Which {
     /// So many at once (default: one for each target)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
+    /// After so long begin nothing more; what is in flight then is undone, or finished where that is safer
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
     /// Tell what happens in lines of JSON
     #[arg(long)]
     pub json: bool,
@@ -135,35 +148,38 @@ impl Which {
 
 /// `migrate`.
 pub fn migrate(setting: Setting<'_>, everywhere: &Everywhere, asked: &Migrate) -> Ended {
-    aloud(setting, asked.which.json, asked.which.one(), &|setting| match asked.which.one() {
-        Some(domu) => going::one(setting, domu, asked),
-        None => Errand::Going(asked).run(setting, everywhere),
+    aloud(setting, &asked.which, &|setting| match asked.which.one() {
+        Some(domu) if !asked.shutdown => going::one(setting, domu, asked),
+        _ => Errand::Going(asked).run(setting, everywhere),
     })
 }
 
 /// `reverse`.
 pub fn reverse(setting: Setting<'_>, everywhere: &Everywhere, asked: &Reverse) -> Ended {
-    aloud(setting, asked.which.json, asked.which.one(), &|setting| match asked.which.one() {
-        Some(domu) if !asked.dry_run => one_back::run(setting, domu),
+    aloud(setting, &asked.which, &|setting| match asked.which.one() {
+        Some(domu) if !asked.dry_run && !asked.r#return => one_back::run(setting, domu),
         _ => Errand::Coming(asked).run(setting, everywhere),
     })
 }
 
-/// With `--json` everything that is said becomes an event on standard output.
-fn aloud(setting: Setting<'_>, json: bool, domu: Option<&DomuName>, body: &dyn Fn(Setting<'_>) -> Ended) -> Ended {
-    if !json {
-        return body(setting);
-    }
+/// With `--json` everything that is said becomes an event on standard output; with `--deadline` the time ends.
+fn aloud(setting: Setting<'_>, which: &Which, body: &dyn Fn(Setting<'_>) -> Ended) -> Ended {
     let world = setting.world;
+    let until = which.deadline.map(|time| world.clock() + time);
+    let plainly = |to: To, line: &str| world.say(to, line);
+    if !which.json {
+        let voice = Voice { world, tell: &plainly, until };
+        return body(Setting { world: &voice, ..setting });
+    }
     let events = |event: &Event| world.say(To::Out, &event.line());
     let said = |to: To, line: &str| match to {
         To::Log => world.say(To::Log, line),
         To::Out | To::Err => {
             let to = if to == To::Out { "out" } else { "err" };
-            events(&Event::Said { domu: domu.cloned(), to: to.to_string(), text: line.to_string() });
+            events(&Event::Said { domu: which.one().cloned(), to: to.to_string(), text: line.to_string() });
         }
     };
-    let voice = Voice { world, tell: &said };
+    let voice = Voice { world, tell: &said, until };
     body(Setting { world: &voice, events: Some(&events), ..setting }).or_else(|stop| {
         said(To::Err, &stop.text);
         Ok(stop.exit)
@@ -290,8 +306,18 @@ impl Errand<'_> {
         }
     }
 
+    /// What cannot go does not keep the others.
+    fn partial(&self) -> bool {
+        self.which().partial || matches!(self, Errand::Going(asked) if asked.shutdown) || self.only_returning()
+    }
+
+    fn only_returning(&self) -> bool {
+        matches!(self, Errand::Coming(asked) if asked.r#return)
+    }
+
     fn run(&self, setting: Setting<'_>, everywhere: &Everywhere) -> Ended {
         let world = setting.world;
+        let began = world.clock();
         let purpose = format!("xen-migrate {} of several domUs", self.verb());
         let _held = match self.dry() {
             true => None,
@@ -310,7 +336,11 @@ impl Errand<'_> {
             all = drive::ground(setting)?.all(world);
         }
         let us = all.ground.host.clone();
-        let domus: Vec<DomuName> = self.domus(&all).into_iter().filter(|d| !unsettled.domus.contains(d)).collect();
+        let mut domus: Vec<DomuName> = self.domus(&all).into_iter().filter(|d| !unsettled.domus.contains(d)).collect();
+        let mut sent = sent::Sent::read(world)?;
+        if self.only_returning() {
+            domus.retain(|domu| all.ground.record.row(domu).is_some_and(|row| sent.has(row)));
+        }
         let mut scene = self.look(setting, &all, &domus)?;
         scene.lost.extend(unsettled.left);
         scene.notes.splice(0..0, unsettled.notes);
@@ -320,7 +350,7 @@ impl Errand<'_> {
         if self.dry() {
             show::deeds(setting, &scene, &plan);
         }
-        if !plan.is_whole() && !self.which().partial {
+        if !plan.is_whole() && !self.partial() {
             return Err(show::refusal(&plan));
         }
         if self.dry() {
@@ -331,13 +361,18 @@ impl Errand<'_> {
             return Err(Stop::new(Exit::Failed, "stopped before anything was touched"));
         }
 
+        let down = matches!(self, Errand::Going(asked) if asked.shutdown);
+        if down {
+            sent.begin(world, plan.moves.iter().map(|m| m.domu.clone()))?;
+        }
+        let until = self.which().deadline.map(|time| began + time);
         let mut told = show::Telling::new(setting, plan.moves.len());
         let mut outcome = work::Outcome::default();
         outcome.ends.extend(plan.left.iter().map(|left| (left.domu.clone(), Exit::Refused)));
         outcome.ends.extend(scene.astray.iter().map(|(domu, _)| (domu.clone(), Exit::Refused)));
         for _ in 0..ROUNDS {
             tried.extend(plan.moves.iter().map(|m| (m.domu.clone(), m.to.clone())));
-            work::work(setting, &plan, &scene, self, everywhere, &mut told, &mut outcome);
+            work::work(setting, &plan, &scene, self, everywhere, until, &mut told, &mut outcome);
             let again = outcome.worth_another_try();
             if again.is_empty() || world.stopping() {
                 break;
@@ -355,6 +390,11 @@ impl Errand<'_> {
         let exit = outcome.exit();
         let after = drive::ground(setting)?;
         show::summary(setting, self.verb(), &after, &outcome);
+        if down {
+            sent.end(world)?;
+        } else if self.only_returning() {
+            sent.keep(world, |domu| after.record.row(domu).is_some())?;
+        }
         if let Some(events) = setting.events {
             events(&outcome.event(exit));
         }

@@ -26,6 +26,7 @@ pub(super) fn plan(setting: Setting<'_>, us: &HostName, scene: &Scene, plan: &Pl
     let say = |text: &str| setting.world.say(To::Out, text);
     match plan.moves.len() {
         0 => say("The plan: nothing moves."),
+        n if !plan.left.is_empty() => say(&format!("What can go, {n} of {} domUs:", n + plan.left.len())),
         1 => say("The plan, for 1 domU:"),
         n => say(&format!(
             "The plan, for {n} domUs, {}:",
@@ -128,7 +129,7 @@ fn against(left: &Left) -> String {
             let place = match everywhere(&o.seen) {
                 true if told.contains(&o.seen.as_str()) => continue,
                 true if left.against.len() > 1 => left.domu.to_string(),
-                _ => format!("{} to {host}", left.domu),
+                _ => format!("{} ({host})", left.domu),
             };
             told.push(&o.seen);
             text += &format!("\n  {place}: {}: {}\n      expected: {}\n      try: {}", o.check, o.seen, o.wanted, o.advice);
@@ -221,7 +222,7 @@ impl<'a> Telling<'a> {
         let count = format!("[{}/{}]", self.done, self.all);
         if exit == Exit::Done {
             self.moved += this.memory;
-            for (_, line) in worker.said.iter().filter(|(to, line)| *to == To::Err && line.starts_with("note: ")) {
+            for (_, line) in worker.said.iter().filter(|(to, line)| *to == To::Err && line.starts_with("note: overruled")) {
                 self.say(To::Err, &format!("{}: {line}", this.domu));
             }
             let last = worker.said.iter().rev().find(|(to, _)| *to == To::Out).map(|(_, line)| line.as_str());
@@ -301,7 +302,7 @@ pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome:
     if all == 0 {
         say(To::Out, "There was nothing to move.");
     } else if well == all {
-        say(To::Out, &format!("{} {done}.", if all == 1 { "The 1 domU".to_string() } else { format!("All {all} domUs") }));
+        say(To::Out, &format!("{} {done}.", if all == 1 { "1 domU".to_string() } else { format!("All {all} domUs") }));
     } else {
         say(To::Out, &format!("{well} of {all} domUs {done}."));
     }

@@ -10,6 +10,7 @@ use crate::applets::xen_migrate::{Setting, recover};
 use crate::core::fleet::order::Queues;
 use crate::core::fleet::{Move, Plan};
 use crate::core::names::DomuName;
+use std::time::Duration;
 
 /// What became of each domU that was asked for.
 #[derive(Default)]
@@ -54,13 +55,15 @@ impl Outcome {
     }
 }
 
-/// Does the plan. The error of one is no reason to stop the others, unless its target is not to be reached.
+/// Does the plan, up to the deadline `until`. The error of one is no reason to stop the others, unless its target is not to be reached.
+#[expect(clippy::too_many_arguments, reason = "the foreman's desk: each of them is another thing")]
 pub(super) fn work(
     setting: Setting<'_>,
     plan: &Plan,
     scene: &Scene,
     errand: &Errand<'_>,
     everywhere: &Everywhere,
+    until: Option<Duration>,
     told: &mut Telling<'_>,
     outcome: &mut Outcome,
 ) {
@@ -80,7 +83,7 @@ pub(super) fn work(
             let this = &plan.moves[next];
             told.begin(this, scene.journey(&this.domu).map(|j| &j.end.host));
             begun.push(next);
-            Some(argv(errand, everywhere, this))
+            Some(argv(setting, errand, everywhere, this, until))
         }
         Shift::Line { who, to, line } => {
             told.line(&plan.moves[begun[who]], to, line);
@@ -94,8 +97,8 @@ pub(super) fn work(
             // Killed: what it did is not known, and its record is there to be settled.
             let exit = code.map_or(Exit::Undecided, Exit::of_code);
             told.ended(this, exit, code.is_some());
-            let gone = matches!(exit, Exit::Unreachable | Exit::Undecided);
-            if gone && matches!(errand, Errand::Going(_)) {
+            // Its other domUs would each wait for it in vain.
+            if exit == Exit::Unreachable && matches!(errand, Errand::Going(_)) {
                 queues.give_up(this.target);
             }
             if matches!(exit, Exit::Unreachable | Exit::Refused) {
@@ -114,8 +117,12 @@ pub(super) fn work(
 }
 
 /// What a worker is told: what a person could type.
-fn argv(errand: &Errand<'_>, everywhere: &Everywhere, this: &Move) -> Vec<String> {
+fn argv(setting: Setting<'_>, errand: &Errand<'_>, everywhere: &Everywhere, this: &Move, until: Option<Duration>) -> Vec<String> {
     let mut argv: Vec<String> = ["xen-migrate", errand.verb(), this.domu.as_str(), "--json"].map(String::from).into();
+    if let Some(until) = until {
+        let left = until.saturating_sub(setting.world.clock());
+        argv.extend(["--deadline".to_string(), format!("{}s", left.as_secs().max(1))]);
+    }
     if let Errand::Going(asked) = errand {
         argv.extend(["--to".to_string(), this.to.to_string()]);
         for check in &asked.how.despite {
