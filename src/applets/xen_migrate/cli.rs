@@ -161,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn every_example_is_understood() {
+        let examples = [EXAMPLES, several::MIGRATE_EXAMPLES, several::REVERSE_EXAMPLES].join("\n");
+        let lines: Vec<&str> =
+            examples.lines().filter_map(|l| l.strip_prefix("  ")).filter(|l| l.starts_with("xen-migrate ")).collect();
+        assert!(lines.len() > 15, "{lines:?}");
+        for line in lines {
+            let command = line.split("   ").next().unwrap_or_default().split("  ").next().unwrap_or_default();
+            assert!(Cli::try_parse_from(command.split_whitespace()).is_ok(), "{command}");
+        }
+    }
+
+    #[test]
     fn names_are_checked_at_the_door() {
         for args in [
             ["xen-migrate", "migrate", "a;b"],

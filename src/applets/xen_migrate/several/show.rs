@@ -10,7 +10,7 @@ use crate::applets::xen_migrate::bars::{Bar, Board};
 use crate::applets::xen_migrate::{Setting, drive};
 use crate::core::fleet::order::Queues;
 use crate::core::fleet::{Left, Move, Plan};
-use crate::core::migrate::check::Check;
+use crate::core::migrate::check::Objection;
 use crate::core::names::{DomuName, HostName};
 use std::time::Duration;
 
@@ -111,10 +111,8 @@ pub(super) fn refusal(plan: &Plan) -> Stop {
         (left, all) => format!("{left} of {all} domUs cannot go; nothing was touched (--partial moves the others):"),
     };
     plan.left.iter().for_each(|left| text += &against(left));
-    let unreachable = |left: &Left| {
-        left.against.iter().all(|(_, list)| list.iter().all(|o| o.check == Check::Host || o.check == Check::Memory))
-            && left.against.iter().any(|(_, list)| list.iter().any(|o| o.wanted == "a look at it"))
-    };
+    let unseen = |list: &[Objection]| list.iter().any(|o| o.wanted == "a look at it");
+    let unreachable = |left: &Left| !left.against.is_empty() && left.against.iter().all(|(_, list)| unseen(list));
     let exit = if plan.left.iter().all(unreachable) { Exit::Unreachable } else { Exit::Refused };
     Stop::new(exit, text)
 }
@@ -191,7 +189,7 @@ impl<'a> Telling<'a> {
     }
 
     pub(super) fn line(&mut self, this: &Move, to: To, line: &str) {
-        let event = Event::of_line(line);
+        let event = Event::of_line(line).map(|event| self.as_progress(this, event));
         if let Some(events) = self.setting.events {
             let said = || {
                 let to = if to == To::Out { "out" } else { "err" };
@@ -210,6 +208,15 @@ impl<'a> Telling<'a> {
             // Not one of our own words: something went badly wrong.
             None => worker.said.push((to, line.to_string())),
         }
+    }
+
+    /// How far it is, where another Dom0 does the sending: what that one says is a line for a person.
+    fn as_progress(&self, this: &Move, event: Event) -> Event {
+        let Event::Said { text, .. } = &event else { return event };
+        let Some((sent_bytes, memory_bytes)) = progress(text, &this.domu) else { return event };
+        let began = self.workers.iter().find(|w| w.domu == this.domu).map_or(self.began, |w| w.began);
+        let seconds = self.setting.world.clock().saturating_sub(began).as_secs_f64();
+        Event::Progress { domu: this.domu.clone(), sent_bytes, memory_bytes, seconds }
     }
 
     pub(super) fn ended(&mut self, this: &Move, exit: Exit, by_itself: bool) {
@@ -290,6 +297,15 @@ impl<'a> Telling<'a> {
     }
 }
 
+/// `  web: 30 % of 512 MiB, …`: bytes so far, and in all.
+fn progress(text: &str, domu: &DomuName) -> Option<(u64, u64)> {
+    let rest = text.trim_start().strip_prefix(domu.as_str())?.strip_prefix(": ")?;
+    let (percent, rest) = rest.split_once(" % of ")?;
+    let (mib, _) = rest.split_once(" MiB")?;
+    let (percent, mib) = (percent.parse::<u64>().ok().filter(|p| *p <= 100)?, mib.parse::<u64>().ok().filter(|m| *m < 1 << 40)?);
+    Some(((mib << 20) / 100 * percent, mib << 20))
+}
+
 /// What is where at the end.
 pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome: &Outcome) {
     if setting.events.is_some() {
@@ -320,5 +336,24 @@ pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome:
     }
     for domu in &outcome.not_begun {
         say(To::Out, &format!("  {domu}: not begun; {}", place(domu)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_another_dom0_is_stands_in_its_lines() {
+        let web = "web".parse().unwrap();
+        assert_eq!(
+            progress("  web: 50 % of 512 MiB, 9.8 MiB/s, about 27 s left", &web),
+            Some(((512 << 20) / 100 * 50, 512 << 20))
+        );
+        for other in
+            ["  mail: 50 % of 512 MiB, x", "  web: it is 50 % of 512 MiB", "  web: 200 % of 1 MiB", "web runs on dom0-beta.", ""]
+        {
+            assert_eq!(progress(other, &web), None, "{other}");
+        }
     }
 }
