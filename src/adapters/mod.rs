@@ -100,6 +100,13 @@ pub trait World {
     /// streams and our end.
     fn begin(&self, argv: &[String]) -> io::Result<()>;
 
+    /// Runs this very program several times beside us, each with arguments of its own (`argv[0]` first) and nothing to read.
+    ///
+    /// `foreman` is asked for arguments whenever there is room ([`Shift::Free`]): none mean that nothing more is to begin now, and it is
+    /// asked again when one has ended. It hears every line and every end, and says nothing to those. Ends when nobody is at work and
+    /// nothing more is to begin. When somebody asks us to stop, they are asked, too; they outlive us when we are killed.
+    fn crew(&self, foreman: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>);
+
     /// Asks the holder of a lock for something. False: nobody holds it.
     fn summon(&self, lock: &str, what: Summons) -> io::Result<bool>;
 
@@ -312,6 +319,29 @@ pub enum Woken {
     Asked,
     /// The program has ended, which it should not.
     Ended,
+}
+
+/// What the foreman of a crew hears. Workers have numbers from 0, in the order in which they began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shift<'a> {
+    /// There is room for one more: what is it to do?
+    Free,
+    /// A worker printed this line.
+    Line {
+        /// Its number.
+        who: usize,
+        /// On which output.
+        to: To,
+        /// The line.
+        line: &'a str,
+    },
+    /// A worker has ended: its exit code, where it has one. What it did is for a look to tell.
+    Ended {
+        /// Its number.
+        who: usize,
+        /// How.
+        code: Option<i32>,
+    },
 }
 
 /// What the holder of a lock is asked for.

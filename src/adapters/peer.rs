@@ -7,7 +7,7 @@ use super::ssh::{self, Trouble};
 use super::{CallError, Ended, Flow, Output, Sign, To, World};
 use crate::core::facts::{End, PROTOCOL};
 use crate::core::names::{DomuName, HostName, ResourceName};
-use crate::core::request::{Request, Wish};
+use crate::core::request::{LONGEST, NOT_UNDERSTOOD, Request, Wish};
 use crate::core::step::Deed;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub enum Answer {
     },
     /// To `look`.
     Look(Box<End>),
+    /// To `looks`: one for each domU, in the order of the request.
+    Looks(Vec<End>),
     /// To `do`: what was done, and the failure that ended it.
     Done {
         /// The words of the deeds that were done.
@@ -154,6 +156,31 @@ impl<'a> Peer<'a> {
             Answer::Look(end) if &end.domu == domu => Ok(*end),
             other => Err(self.garbled(&format!("{other:?}"))),
         }
+    }
+
+    /// What is there of several domUs, each with its resources: one request, or a few where the names are too many for one. One that
+    /// does not know this request is asked for each by itself.
+    pub fn looks(&self, domus: &[(DomuName, Vec<ResourceName>)]) -> Result<Vec<End>, PeerError> {
+        let mut ends = Vec::new();
+        let mut rest = domus;
+        while !rest.is_empty() {
+            let wish = |count: usize| Wish::Looks { domus: rest[..count].to_vec() };
+            let fits = |count: &usize| self.request(wish(*count)).len() <= LONGEST;
+            let count = (1..=rest.len()).rev().find(fits).unwrap_or(1);
+            let (now, later) = rest.split_at(count);
+            match self.ask(wish(count), Duration::from_secs(90)) {
+                Ok(Answer::Looks(seen)) if seen.iter().map(|e| &e.domu).eq(now.iter().map(|(domu, _)| domu)) => ends.extend(seen),
+                Ok(other) => return Err(self.garbled(&format!("{other:?}"))),
+                Err(PeerError::Refused { why, .. }) if why.starts_with(NOT_UNDERSTOOD) => {
+                    for (domu, resources) in now {
+                        ends.push(self.look(domu, resources)?);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            rest = later;
+        }
+        Ok(ends)
     }
 
     /// Has these deeds done there, in this order, up to the first that fails.

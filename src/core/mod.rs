@@ -16,6 +16,7 @@ pub mod config;
 pub mod drbd;
 pub mod facts;
 pub mod fault;
+pub mod fleet;
 pub mod migrate;
 pub mod names;
 pub mod options;

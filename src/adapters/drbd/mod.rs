@@ -191,6 +191,31 @@ pub fn running_options(
     })
 }
 
+/// The options of every resource that is up, as one `drbdsetup show` printed them.
+#[derive(Debug, Clone)]
+pub struct Shown(String);
+
+/// Asks for them. `None` where there is no such answer (8.3), or it is none: then each is asked for by itself ([`running_options`]).
+pub fn shown(world: &dyn World, generation: Generation) -> Option<Shown> {
+    if generation == Generation::V83 {
+        return None;
+    }
+    world.run(&argv::show_all()).ok().filter(Output::ok).map(|output| Shown(output.stdout))
+}
+
+impl Shown {
+    /// The options of one resource; `None`: it is not told, so it must be asked for by itself.
+    pub fn options(&self, resource: &ResourceName) -> Option<Result<Options, DrbdError>> {
+        match show::of_resource(&self.0, resource.as_str()) {
+            Ok(options) => Some(Ok(options)),
+            Err(show::Unknown::NoConnection(fencing)) => {
+                Some(Err(DrbdError::NoConnection { resource: resource.clone(), fencing }))
+            }
+            Err(show::Unknown::NotUp | show::Unknown::NotUnderstood(_)) => None,
+        }
+    }
+}
+
 /// Makes this side Primary. Success also when it is already.
 pub fn promote(world: &dyn World, resource: &ResourceName) -> Result<(), DeedError> {
     act(world, &argv::promote(resource))

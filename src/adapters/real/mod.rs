@@ -8,6 +8,7 @@
 //! and nothing breaks when there is one.
 
 mod background;
+mod crew;
 mod files;
 mod listen;
 mod lock;
@@ -21,7 +22,7 @@ mod watch;
 
 pub use background::{BROKE_ITS_LIMIT, hand_on_nothing};
 
-use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
+use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -174,6 +175,10 @@ impl World for Real {
 
     fn begin(&self, argv: &[String]) -> io::Result<()> {
         background::begin(self, argv)
+    }
+
+    fn crew(&self, foreman: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>) {
+        crew::crew(self, foreman);
     }
 
     fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {

@@ -1,5 +1,6 @@
 //! The command line of xen-migrate.
 
+use super::several;
 use crate::applets::cli::{Everywhere, domu};
 use crate::core::migrate::check::Check;
 use crate::core::names::{DomuName, HostName};
@@ -28,7 +29,9 @@ Examples:
   xen-migrate status ALL             where every domU of the table is
   xen-migrate migrate web            to its partner in /etc/xen/migrate-tab.txt
   xen-migrate migrate web --dry-run  the plan, and nothing else
+  xen-migrate migrate ALL            every domU that runs here, each to one of its partners
   xen-migrate reverse web            its host sends it back
+  xen-migrate reverse ALL            everything that was sent away comes back
   xen-migrate recover                settle what an interrupted migration left
   xen-migrate ping dom0-beta         does the dedicated key work?
   xen-migrate setup dom0-beta        make the key, show the line for the peer
@@ -53,25 +56,12 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Move a domU to its partner in migrate-tab.txt, with that row's options
-    #[command(
-        after_help = "Examples:\n  xen-migrate migrate web\n  xen-migrate migrate web --dry-run\n  xen-migrate migrate web --despite config"
-    )]
-    Migrate {
-        /// The domU
-        #[arg(value_parser = domu)]
-        domu: DomuName,
-        /// How
-        #[command(flatten)]
-        how: How,
-    },
-    /// Bring a domU back: its host is asked over ssh to send it here
-    #[command(after_help = "Examples:\n  xen-migrate reverse web")]
-    Reverse {
-        /// The domU
-        #[arg(value_parser = domu)]
-        domu: DomuName,
-    },
+    /// Move domUs to their partners in migrate-tab.txt, with their rows' options
+    #[command(after_help = several::MIGRATE_EXAMPLES)]
+    Migrate(several::Migrate),
+    /// Bring domUs back: their hosts are asked over ssh to send them here
+    #[command(after_help = several::REVERSE_EXAMPLES)]
+    Reverse(several::Reverse),
     /// Settle what an interrupted migration left, by looking at both ends
     #[command(after_help = "Examples:\n  xen-migrate recover\n  xen-migrate recover web")]
     Recover {
@@ -99,7 +89,7 @@ pub enum Verb {
 /// How a migration is made.
 #[derive(Debug, Clone, Default, Args)]
 pub struct How {
-    /// Show the plan and every check; touch nothing
+    /// Show the plan with every deed and every check; touch nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Go on although this check objects (versions, memory, config, bridges, disks); may be repeated
@@ -139,7 +129,7 @@ fn one_or_none(word: &str) -> Result<DomuName, String> {
     if word == "ALL" { Err("without a name it settles all".to_string()) } else { domu(word) }
 }
 
-fn host(word: &str) -> Result<HostName, String> {
+pub(super) fn host(word: &str) -> Result<HostName, String> {
     word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
 }
 
@@ -171,10 +161,23 @@ mod tests {
     }
 
     #[test]
+    fn every_example_is_understood() {
+        let examples = [EXAMPLES, several::MIGRATE_EXAMPLES, several::REVERSE_EXAMPLES].join("\n");
+        let lines: Vec<&str> =
+            examples.lines().filter_map(|l| l.strip_prefix("  ")).filter(|l| l.starts_with("xen-migrate ")).collect();
+        assert!(lines.len() > 15, "{lines:?}");
+        for line in lines {
+            let command = line.split("   ").next().unwrap_or_default().split("  ").next().unwrap_or_default();
+            assert!(Cli::try_parse_from(command.split_whitespace()).is_ok(), "{command}");
+        }
+    }
+
+    #[test]
     fn names_are_checked_at_the_door() {
         for args in [
             ["xen-migrate", "migrate", "a;b"],
-            ["xen-migrate", "migrate", "ALL"],
+            ["xen-migrate", "recover", "ALL"],
+            ["xen-migrate", "migrate", "--jobs=0"],
             ["xen-migrate", "ping", "-oProxyCommand=id"],
             ["xen-migrate", "reverse", "1000"],
         ] {

@@ -48,7 +48,7 @@ pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
 
 /// One code for several domUs: where some went well and some did not, that; else the worst of them. Undecided is worse than failed, and
 /// both are worse than what touched nothing.
-fn of_several(ends: &[Exit]) -> Exit {
+pub(super) fn of_several(ends: &[Exit]) -> Exit {
     let rank = |exit: &Exit| match exit {
         Exit::Done => 0,
         Exit::Usage => 1,
