@@ -100,7 +100,8 @@ fn a_machine_reads_every_line() {
     let events: Vec<serde_json::Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let of = |kind: &str| events.iter().filter(|e| e["event"] == kind).count();
     assert_eq!((of("plan"), of("begin"), of("end"), of("done")), (1, 3, 3, 1), "{out}");
-    assert!(of("progress") > 0 && err.is_empty(), "{out}{err}");
+    // How often progress is seen depends on how fast it goes.
+    assert!(of("said") > 0 && err.is_empty(), "{out}{err}");
     assert_eq!(events.last().unwrap()["moved"].as_array().unwrap().len(), 3);
     place.all_are_out();
 }
