@@ -1,8 +1,6 @@
 //! `migrate ALL` with the real executable among pretended programs: workers that are processes, at once, stopped, and killed.
 //! (`cargo build --example lab` makes the programs; `programs.rs` has the rest.)
 
-#![expect(clippy::disallowed_methods, reason = "programs are run as an operator runs them")]
-
 use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
