@@ -3,6 +3,10 @@
 //! How fast a link is nobody knows beforehand, but which queue is the longest shows while they are worked off. The largest goes first, so
 //! that what is left towards the end is small and all targets end together (longest processing time first). One stream a target, because
 //! a receiving `xl` holds its host's lock for the whole transfer where autoballoon is on (facts 2.6); more only when asked for.
+//!
+//! Streams share the sender's link. If all queues were worked off at once, the longest would be left over at the end, alone, and one
+//! stream may not fill the link. So a queue waits while another has more than twice as much left, unless few streams are at work: it still
+//! ends in time, and the long one meanwhile gets a larger share.
 
 use std::cmp::Reverse;
 
@@ -15,7 +19,12 @@ pub struct Queues {
     under_way: Vec<Vec<(u64, usize)>>,
     streams: usize,
     jobs: usize,
+    /// Nobody said how many: short queues give way to long ones.
+    balanced: bool,
 }
+
+/// So many streams fill most links, and the time in which one of them sends nothing is another's.
+const FEW: usize = 3;
 
 impl Queues {
     /// `moves`: for each its target and its size. `jobs`: streams in all, at least one; without it one for each target. More of them than
@@ -29,19 +38,27 @@ impl Queues {
         }
         waiting.iter_mut().for_each(|queue| queue.sort_by_key(|(size, number)| (*size, Reverse(*number))));
         let used = waiting.iter().filter(|queue| !queue.is_empty()).count().max(1);
+        let balanced = jobs.is_none();
         let jobs = jobs.unwrap_or(used).max(1);
-        Queues { under_way: vec![Vec::new(); targets], waiting, streams: jobs.div_ceil(used), jobs }
+        Queues { balanced, under_way: vec![Vec::new(); targets], waiting, streams: jobs.div_ceil(used), jobs }
     }
 
     /// The next move to begin now; `None`: nothing waits, or all streams are taken.
     pub fn begin(&mut self) -> Option<usize> {
-        if self.under_way.iter().map(Vec::len).sum::<usize>() >= self.jobs {
+        let at_work = self.under_way.iter().map(Vec::len).sum::<usize>();
+        if at_work >= self.jobs {
             return None;
         }
-        let left = |queue: &[(u64, usize)]| queue.iter().map(|(size, _)| *size).sum::<u64>();
-        let free = (0..self.waiting.len()).filter(|t| !self.waiting[*t].is_empty() && self.under_way[*t].len() < self.streams);
+        let sum = |queue: &[(u64, usize)]| queue.iter().map(|(size, _)| *size).sum::<u64>();
         // What is under way counts as half done.
-        let target = free.max_by_key(|t| (left(&self.waiting[*t]) + left(&self.under_way[*t]) / 2, Reverse(*t)))?;
+        let left = |target: usize| sum(&self.waiting[target]) + sum(&self.under_way[target]) / 2;
+        let all = 0..self.waiting.len();
+        let free = all.clone().filter(|t| !self.waiting[*t].is_empty() && self.under_way[*t].len() < self.streams);
+        let target = free.max_by_key(|t| (left(*t), Reverse(*t)))?;
+        let most = all.map(left).max().unwrap_or(0);
+        if self.balanced && at_work >= FEW && left(target).saturating_mul(2) < most {
+            return None;
+        }
         let next = self.waiting[target].pop()?;
         self.under_way[target].push(next);
         Some(next.1)
@@ -124,6 +141,16 @@ mod tests {
         assert_eq!(begin_all(&mut Queues::new(1, &moves, Some(3))).len(), 3);
         assert_eq!(begin_all(&mut Queues::new(1, &moves, Some(0))).len(), 1);
         assert_eq!(Queues::new(4, &moves, Some(2)).streams, 2, "targets that nothing goes to do not count");
+    }
+
+    #[test]
+    fn a_short_queue_gives_way_to_one_that_is_more_than_twice_as_long() {
+        let moves = [(0, 9), (0, 9), (1, 8), (2, 7), (3, 3)];
+        let mut queues = Queues::new(4, &moves, None);
+        assert_eq!(begin_all(&mut queues), [0, 2, 3]);
+        queues.ended(3);
+        assert_eq!(begin_all(&mut queues), [4], "few are at work");
+        assert_eq!(begin_all(&mut Queues::new(4, &moves, Some(4))).len(), 4, "somebody said how many");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::core::fleet::{Choice, Left, Plan, Target, Wish};
 use crate::core::migrate::check::{self, Check, Objection};
 use crate::core::migrate::{Trip, prepare};
 use crate::core::names::{DomuName, HostName};
-use crate::core::record::State;
+use crate::core::record::{Row, State};
 use clap::Args;
 use event::Event;
 use std::collections::BTreeSet;
@@ -351,7 +351,11 @@ impl Errand<'_> {
             show::deeds(setting, &scene, &plan);
         }
         if !plan.is_whole() && !self.partial() {
-            return Err(show::refusal(&plan));
+            let mut stop = show::refusal(&plan);
+            if unsettled.undecided {
+                stop.exit = Exit::Undecided;
+            }
+            return Err(stop);
         }
         if self.dry() {
             world.say(To::Out, "Nothing was touched (--dry-run); without it, this would begin.");
@@ -405,8 +409,9 @@ impl Errand<'_> {
     fn settle(&self, setting: Setting<'_>, all: &All) -> Unsettled {
         let mut unsettled = Unsettled::default();
         let meant = self.domus(all);
-        let rows = all.ground.record.rows.iter().filter(|r| meant.contains(&r.domu));
-        for row in rows.filter(|r| r.state.in_flight() || !r.open.is_empty()) {
+        let rows: Vec<&Row> = all.ground.record.rows.iter().filter(|r| meant.contains(&r.domu)).collect();
+        let told = if self.dry() { vec![] } else { not_told(setting, all, &rows) };
+        for row in rows.into_iter().filter(|r| r.state.in_flight() || !r.open.is_empty() || told.contains(&r.domu)) {
             let domu = &row.domu;
             unsettled.any = true;
             if self.dry() {
@@ -421,6 +426,7 @@ impl Errand<'_> {
                 Err(stop) => (stop.exit, stop.text),
             };
             if exit != Exit::Done {
+                unsettled.undecided |= exit == Exit::Undecided;
                 let seen = format!("its last journey is not settled: {why}");
                 let advice = format!("xen-migrate recover {domu}");
                 let list = vec![objection(Check::Flight, seen, "no migration in flight", advice)];
@@ -435,7 +441,23 @@ impl Errand<'_> {
 #[derive(Default)]
 struct Unsettled {
     any: bool,
+    /// A person must decide about one of them.
+    undecided: bool,
     domus: Vec<DomuName>,
     left: Vec<Left>,
     notes: Vec<String>,
+}
+
+/// What went and whose host was not told of its arrival: the tool was killed in between. That is settled like all else.
+fn not_told(setting: Setting<'_>, all: &All, rows: &[&Row]) -> Vec<DomuName> {
+    let us = &all.ground.host;
+    let away: Vec<&&Row> = rows.iter().filter(|r| r.state == State::Away && r.open.is_empty()).collect();
+    let mut fleet = going::Fleet::new(setting, us);
+    away.iter().for_each(|r| fleet.meant(&r.host, &r.domu, vec![]));
+    fleet.look(false);
+    let arriving = |r: &Row| {
+        let far = fleet.seen(&r.host, &r.domu).ok().and_then(|end| end.row);
+        far.is_some_and(|row| row.state == State::Arriving && row.host.same_host(us))
+    };
+    away.into_iter().filter(|r| arriving(r)).map(|r| r.domu.clone()).collect()
 }
