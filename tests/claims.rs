@@ -60,40 +60,65 @@ fn pair(generation: Generation, toolstack: Toolstack, form: DiskForm, for_good: 
     lab
 }
 
-fn start(host: &str) -> Deed {
-    Deed::Run(host.into(), vec!["xen-drbd-auto".into(), "start".into()])
+/// Three Dom0s with a quorum, of which the third has no power: the two that are left are a majority together, and neither is alone.
+fn two_of_three() -> Lab {
+    let lab = Lab::new(3);
+    let hosts = [A, B, "dom0-gamma"];
+    for host in hosts {
+        lab.host(host, Generation::V9, Toolstack::Xl);
+    }
+    lab.resource("web", 1, &hosts);
+    lab.configure("web", |c| c.quorum = true);
+    lab.domu("web", 512, &[&DiskForm::Phy.line("web", 1, "xvda")], &hosts);
+    for host in [A, B] {
+        let text = lab.file(A, "/etc/xen/web.cfg").expect("the fleet's config");
+        lab.put(host, "/etc/xen/drbd-auto/web.cfg", &text);
+    }
+    lab.perform(&Deed::PowerOff("dom0-gamma".into()), None);
+    lab.pass(30_000);
+    lab
 }
 
-fn break_at_every_step(generation: Generation, toolstack: Toolstack, form: DiskForm, for_good: bool) {
-    let whole = pair(generation, toolstack, form, for_good).run(A, &["xen-drbd-auto", "start"]);
+/// What is walked through.
+struct Walk {
+    make: fn() -> Lab,
+    for_good: bool,
+    start: &'static [&'static str],
+}
+
+const START: &[&str] = &["xen-drbd-auto", "start"];
+
+fn break_at_every_step(Walk { make, for_good, start }: Walk) {
+    let started = |host: &str| Deed::Run(host.into(), start.iter().map(|word| word.to_string()).collect());
+    let whole = make().run(A, start);
     assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
     assert!(whole.out.contains("started"), "{}{}", whole.out, whole.err);
     walk("a start", whole.events.clone(), &WAYS, 100, |event, way| {
-        let lab = pair(generation, toolstack, form, for_good);
+        let lab = make();
         let when = When::Event(event, Phase::Before);
         let cut = || Deed::Cut(A.into(), B.into(), Some(60_000));
         match way {
-            Wrong::Both => lab.inject(when, start(B)),
+            Wrong::Both => lab.inject(when, started(B)),
             Wrong::Kill => lab.inject(when, Deed::KillCaller),
             Wrong::PowerHere => lab.inject(when, Deed::PowerOff(A.into())),
             Wrong::PowerThere => lab.inject(when, Deed::PowerOff(B.into())),
             Wrong::Cut => lab.inject(when, cut()),
             Wrong::CutAndBoth => {
                 lab.inject(when.clone(), cut());
-                lab.inject(when, start(B));
+                lab.inject(when, started(B));
             }
             Wrong::Late => {
                 lab.inject(when, cut());
-                lab.inject_in(70_000, start(B));
+                lab.inject_in(70_000, started(B));
             }
         }
-        lab.run(A, &["xen-drbd-auto", "start"]);
-        settle_and_judge(&lab, for_good).map_err(|why| BadEnd { why, journal: lab.journal() })
+        lab.run(A, start);
+        settle_and_judge(&lab, for_good, start).map_err(|why| BadEnd { why, journal: lab.journal() })
     });
 }
 
 /// Power on, `start` on both as at boot, and half an hour.
-fn settle_and_judge(lab: &Lab, for_good: bool) -> Result<(), String> {
+fn settle_and_judge(lab: &Lab, for_good: bool, start: &[&str]) -> Result<(), String> {
     lab.pass(90_000);
     for host in [A, B] {
         if !lab.fleet().host(host).powered {
@@ -102,7 +127,7 @@ fn settle_and_judge(lab: &Lab, for_good: bool) -> Result<(), String> {
     }
     lab.pass(30_000);
     for host in [A, B] {
-        let ran = lab.run(host, &["xen-drbd-auto", "start"]);
+        let ran = lab.run(host, start);
         if ran.code != 0 {
             return Err(format!("start on {host} ends with {}: {}{}", ran.code, ran.out, ran.err));
         }
@@ -144,27 +169,52 @@ fn settle_and_judge(lab: &Lab, for_good: bool) -> Result<(), String> {
 
 #[test]
 fn drbd_8_4_script_disk() {
-    break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Script, false);
+    break_at_every_step(Walk {
+        make: || pair(Generation::V84, Toolstack::Xl, DiskForm::Script, false),
+        for_good: false,
+        start: START,
+    });
 }
 
 #[test]
 fn drbd_8_4_script_disk_two_primaries_for_good() {
-    break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Script, true);
+    break_at_every_step(Walk {
+        make: || pair(Generation::V84, Toolstack::Xl, DiskForm::Script, true),
+        for_good: true,
+        start: START,
+    });
 }
 
 #[test]
 fn drbd_8_4_phy_disk() {
-    break_at_every_step(Generation::V84, Toolstack::Xl, DiskForm::Phy, false);
+    break_at_every_step(Walk {
+        make: || pair(Generation::V84, Toolstack::Xl, DiskForm::Phy, false),
+        for_good: false,
+        start: START,
+    });
 }
 
 #[test]
 fn drbd_9_phy_disk() {
-    break_at_every_step(Generation::V9, Toolstack::Xl, DiskForm::Phy, false);
+    break_at_every_step(Walk {
+        make: || pair(Generation::V9, Toolstack::Xl, DiskForm::Phy, false),
+        for_good: false,
+        start: START,
+    });
 }
 
 #[test]
 fn drbd_9_script_disk_two_primaries_for_good() {
-    break_at_every_step(Generation::V9, Toolstack::Xl, DiskForm::Script, true);
+    break_at_every_step(Walk {
+        make: || pair(Generation::V9, Toolstack::Xl, DiskForm::Script, true),
+        for_good: true,
+        start: START,
+    });
+}
+
+#[test]
+fn drbd_9_by_quorum() {
+    break_at_every_step(Walk { make: two_of_three, for_good: false, start: &["xen-drbd-auto", "start", "--trust-quorum"] });
 }
 
 #[test]

@@ -11,6 +11,9 @@ use xen_drbd::core::xen::Toolstack;
 use xen_drbd::lab::folder::{Folder, Programs};
 use xen_drbd::lab::{Deed, DiskForm, Lab, Phase, Quirk, Stage, When};
 
+#[path = "programs/service.rs"]
+mod service;
+
 const A: &str = "dom0-alpha";
 const B: &str = "dom0-beta";
 const TOOL: &str = env!("CARGO_BIN_EXE_xen-drbd");
@@ -30,8 +33,11 @@ struct Ran {
 
 impl Place {
     fn new(generation: Generation, toolstack: Toolstack, form: DiskForm) -> Place {
-        let temp = tempfile::tempdir().unwrap();
-        let programs = Programs { lab: Programs::lab_beside_test().unwrap(), tool: PathBuf::from(TOOL) };
+        Place::with_tool(tempfile::tempdir().unwrap(), PathBuf::from(TOOL), generation, toolstack, form)
+    }
+
+    fn with_tool(temp: TempDir, tool: PathBuf, generation: Generation, toolstack: Toolstack, form: DiskForm) -> Place {
+        let programs = Programs { lab: Programs::lab_beside_test().unwrap(), tool };
         let folder = Folder::make(&temp.path().join("a fleet"), Lab::pair(generation, toolstack, form), &programs).unwrap();
         Place { temp, folder }
     }
@@ -473,86 +479,4 @@ fn a_shell_on_a_dom0_has_its_programs() {
     for words in ["dom0-alpha\n", "my-domu-4  dom0-alpha  running", "--live", "a new fleet"] {
         assert!(ran.said.contains(words), "{words}\n{}", ran.said);
     }
-}
-
-/// Nobody runs `web`, both Dom0s have its config where xen-drbd-auto looks.
-fn nobody_runs_it(place: &Place) {
-    place.ends(A, "xl destroy web", 0);
-    for host in [A, B] {
-        let root = place.folder.root(host);
-        std::fs::create_dir_all(root.join("etc/xen/drbd-auto")).unwrap();
-        std::fs::copy(place.folder.root(A).join("etc/xen/web.cfg"), root.join("etc/xen/drbd-auto/web.cfg")).unwrap();
-    }
-}
-
-/// Waits until a command says something; every question takes some of the model's time.
-fn until_it_says(place: &Place, host: &str, line: &str, words: &str) -> String {
-    let mut said = String::new();
-    for _ in 0..400 {
-        said = place.run(host, line).said;
-        if said.contains(words) {
-            return said;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("{host}# {line}: never {words:?}: {said}\n{}", place.journal());
-}
-
-#[test]
-fn a_daemon_waits_in_the_background_and_starts_it_when_the_peer_is_back() {
-    let place = Place::usual();
-    nobody_runs_it(&place);
-    place.with(|lab| lab.perform(&Deed::PowerOff(B.into()), None));
-    until_it_says(&place, A, "drbdadm cstate web", "WFConnection");
-    // It returns at once; the daemon holds none of its streams, or this would wait for ever.
-    let said = place.ends(A, "xen-drbd-auto start", 0);
-    assert!(said.contains("Waiting in the background for: web"), "{said}");
-    until_it_says(&place, A, "xen-drbd-auto status", "(pid ");
-    assert!(place.run(A, "xen-drbd-auto start").code == 0, "twice is as good as once");
-    place.with(|lab| lab.perform(&Deed::Boot(B.into()), None));
-    until_it_says(&place, A, "xen-drbd-auto status", "daemon gone: nothing waits any more");
-    place.is_well_on(A);
-    place.ends(B, "xen-drbd-auto start", 0);
-    let said = place.ends(B, "xen-drbd-auto explain web", 0);
-    assert!(said.contains("ignored"), "{said}");
-}
-
-#[test]
-fn the_waiting_is_ended_killed_and_begun_again() {
-    let place = Place::usual();
-    nobody_runs_it(&place);
-    place.with(|lab| lab.perform(&Deed::PowerOff(B.into()), None));
-    until_it_says(&place, A, "drbdadm cstate web", "WFConnection");
-    place.ends(A, "xen-drbd-auto start", 0);
-    until_it_says(&place, A, "xen-drbd-auto status", "daemon waits");
-    let said = place.ends(A, "xen-drbd-auto stop", 0);
-    assert!(said.contains("no domU was touched"), "{said}");
-    place.ends(A, "xen-drbd-auto status", 1);
-    place.ends(A, "xen-drbd-auto start", 0);
-    let said = until_it_says(&place, A, "xen-drbd-auto status", "(pid ");
-    let pid = said.split("pid ").nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()).unwrap();
-    assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
-    let said = until_it_says(&place, A, "xen-drbd-auto status", "DAEMON DIED");
-    assert!(said.contains("xen-drbd-auto start"), "{said}");
-    place.ends(A, "xen-drbd-auto start", 0);
-    until_it_says(&place, A, "xen-drbd-auto status", "daemon waits");
-    place.ends(A, "xen-drbd-auto reload", 0);
-    place.ends(A, "xen-drbd-auto stop", 0);
-}
-
-#[test]
-fn the_service_manager_is_told() {
-    let place = Place::usual();
-    nobody_runs_it(&place);
-    let socket = place.temp.path().join("notify");
-    let heard = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    let ran =
-        ran(place.folder.command(A, &["xen-drbd-auto", "daemon", "--start"]).env("NOTIFY_SOCKET", &socket).output().unwrap());
-    assert_eq!(ran.code, 0, "{}", ran.said);
-    place.is_well_on(A);
-    let mut buffer = [0; 512];
-    heard.set_nonblocking(true).unwrap();
-    let count = heard.recv(&mut buffer).unwrap();
-    let said = String::from_utf8_lossy(&buffer[..count]).into_owned();
-    assert!(said.starts_with("READY=1\n"), "{said}");
 }

@@ -1,7 +1,7 @@
 //! What is in `/etc/xen/drbd-auto`, and what is kept in `/run` about it.
 
-use super::World;
 use super::look::Ground;
+use super::{To, World};
 use crate::core::boot::diary::Diary;
 use crate::core::config::{self, DomuConfig};
 use crate::core::facts::DiskSeen;
@@ -69,11 +69,28 @@ pub fn configs(world: &dyn World, ground: &Ground) -> Result<Vec<ConfigFile>, St
 
 /// The names of the configs.
 pub fn names(world: &dyn World) -> Result<Vec<String>, String> {
+    Ok(all_names(world)?.into_iter().filter(|name| why_left_out(world, name).is_none()).collect())
+}
+
+/// What else is in the folder, each with the reason why it is no config. A folder that cannot be read has told so already.
+pub fn left_out(world: &dyn World) -> Vec<(String, &'static str)> {
+    let names = all_names(world).unwrap_or_default();
+    names.into_iter().filter_map(|name| why_left_out(world, &name).map(|why| (name, why))).collect()
+}
+
+fn all_names(world: &dyn World) -> Result<Vec<String>, String> {
     match world.list(Path::new(FOLDER)) {
-        Ok(names) => Ok(names.into_iter().filter(|name| config::is_config_file_name(name)).collect()),
+        Ok(names) => Ok(names),
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(why) => Err(format!("{FOLDER}: {why}")),
     }
+}
+
+fn why_left_out(world: &dyn World, name: &str) -> Option<&'static str> {
+    if !config::is_config_file_name(name) {
+        return Some("by its name a copy, a backup or switched off");
+    }
+    world.list(Path::new(&format!("{FOLDER}/{name}"))).is_ok().then_some("a folder")
 }
 
 fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Vec<String>> {
@@ -105,10 +122,49 @@ fn disks(ground: &Ground, read: &DomuConfig) -> Result<Vec<DiskSeen>, Vec<Fault>
     if faults.is_empty() { Ok(seen) } else { Err(faults) }
 }
 
-/// What was decided since the boot. A file that cannot be read is an empty one: what it held is seen again by looking.
+/// What was decided since the boot. A file that is damaged is told and counts as empty: what it held of decisions is seen again by
+/// looking.
 pub fn diary(world: &dyn World) -> Diary {
-    let bytes = world.read(Path::new(DIARY)).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+    read_diary(world).unwrap_or_else(|damage| {
+        world.say(To::Err, &damage.why);
+        Diary::default()
+    })
+}
+
+/// The same for whoever will write it anew: a damaged file is put aside first, for it may hold which options are to be put back.
+pub fn diary_to_go_on(world: &dyn World) -> Diary {
+    read_diary(world).unwrap_or_else(|damage| {
+        let aside = format!("{DIARY}.damaged");
+        let kept = match world.replace(Path::new(&aside), &damage.text) {
+            Ok(()) => format!("kept as {aside}"),
+            Err(why) => format!("it could not be kept: {aside}: {why}"),
+        };
+        let text = format!(
+            "{}; {kept}. If a start was interrupted, options of DRBD may not be those of drbd.conf: drbdadm -d adjust all shows them, \
+             drbdadm adjust all puts them back",
+            damage.why
+        );
+        world.say(To::Err, &text);
+        world.say(To::Log, &text);
+        Diary::default()
+    })
+}
+
+struct Damage {
+    why: String,
+    text: String,
+}
+
+fn read_diary(world: &dyn World) -> Result<Diary, Damage> {
+    let bytes = match world.read(Path::new(DIARY)) {
+        Ok(bytes) => bytes,
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Diary::default()),
+        Err(why) => return Err(Damage { why: format!("{DIARY}: {why}"), text: String::new() }),
+    };
+    serde_json::from_slice(&bytes).map_err(|why| Damage {
+        why: format!("{DIARY} is damaged ({why}); what was decided before is not known any more"),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+    })
 }
 
 /// Keeps it.

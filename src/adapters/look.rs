@@ -1,6 +1,6 @@
 //! Looking: everything that concerns one domU on this Dom0, as an [`End`].
 //!
-//! [`ground`] asks for what is the same for all domUs (one call of each tool); [`Ground::end`] picks one domU out of it and asks for
+//! [`ground`] (and [`ground_for_a_start`], with less) asks for what is the same for all domUs (one call of each tool); [`Ground::end`] picks one domU out of it and asks for
 //! what is its alone. What could not be seen of DRBD goes into `unseen`; without the list of domains or the record there is no look.
 
 use super::World;
@@ -59,10 +59,28 @@ pub struct Ground {
 pub fn ground(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, LookError> {
     let host = here::host(world)?;
     let fqdn = here::fqdn(world, &host);
+    look_at(world, wanted, host, fqdn, true)
+}
+
+/// The same for a start: without the full name of this host and the domains' uuids, which only another host's questions need. Each costs a
+/// program, in every round and for every domU that is claimed.
+pub fn ground_for_a_start(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, LookError> {
+    let host = here::host(world)?;
+    let fqdn = host.to_string();
+    look_at(world, wanted, host, fqdn, false)
+}
+
+fn look_at(
+    world: &dyn World,
+    wanted: Option<Toolstack>,
+    host: HostName,
+    fqdn: String,
+    with_uuid: bool,
+) -> Result<Ground, LookError> {
     let table = store::table(world)?;
     let record = store::record(world)?;
     let (toolstack, info) = xen::find_with_info(world, wanted)?;
-    let domains = xen::domains(world, toolstack, true)?;
+    let domains = xen::domains(world, toolstack, with_uuid)?;
 
     let drbd = drbd_ground(world, &host);
     let interfaces = world.list(Path::new("/sys/class/net")).unwrap_or_default();
@@ -77,6 +95,24 @@ impl Ground {
     pub fn again(&self, world: &dyn World) -> Result<Ground, LookError> {
         let record = store::record(world)?;
         Ok(Ground { record, drbd: drbd_ground(world, &self.host), ..self.clone() })
+    }
+
+    /// The same, with everything looked at anew that tells whether a domU runs, and where: the record, the domains and DRBD. Who we are and
+    /// which toolstack rules this host stays as it was; a toolstack that has gone since does not list its domains either.
+    pub fn anew_for_a_start(&self, world: &dyn World) -> Result<Ground, LookError> {
+        let record = store::record(world)?;
+        let domains = xen::domains(world, self.toolstack, false)?;
+        Ok(Ground {
+            host: self.host.clone(),
+            fqdn: self.fqdn.clone(),
+            toolstack: self.toolstack,
+            info: self.info.clone(),
+            domains,
+            drbd: drbd_ground(world, &self.host),
+            interfaces: self.interfaces.clone(),
+            table: self.table.clone(),
+            record,
+        })
     }
 }
 

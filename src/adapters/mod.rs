@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod deeds;
 pub mod drbd;
+pub mod foreign;
 pub mod here;
 pub mod look;
 pub mod peer;
@@ -165,8 +166,13 @@ pub struct Call {
     /// 64 KiB through its transport.
     pub quiet_limit: Option<Duration>,
     /// The child keeps this lock, which we must hold, as long as it lives, even when we die first. So do the children that it
-    /// leaves behind: not for `xl create`, whose monitor lives as long as the domU.
+    /// leaves behind, if [`Call::keeps_lock_alone`] does not say otherwise.
     pub keeps_lock: Option<String>,
+    /// [`World::run`] only: its children do not keep that lock. For `xl create`, whose monitor lives as long as the domU.
+    pub keeps_lock_alone: bool,
+    /// It changes something, so it keeps every lock that we hold as long as it lives, even when we are killed first: whoever has the lock
+    /// next would otherwise look, and then be undone by a command of ours that was slow (tests/model shows two domUs for it).
+    pub is_deed: bool,
     /// [`World::watch`] only: the child writes its messages to this file (made anew, 0600), so that our own death never breaks
     /// its pipe. Both outputs go there, and [`Output::stderr`] has them; [`Output::stdout`] is empty.
     pub log: Option<String>,
@@ -197,6 +203,8 @@ impl Call {
             limit: Some(Duration::from_secs(30)),
             quiet_limit: None,
             keeps_lock: None,
+            keeps_lock_alone: false,
+            is_deed: false,
             log: None,
         }
     }
@@ -204,6 +212,12 @@ impl Call {
     /// The same with another limit.
     pub fn within(mut self, limit: Duration) -> Call {
         self.limit = Some(limit);
+        self
+    }
+
+    /// The same as something that changes the world: see [`Call::is_deed`].
+    pub fn as_deed(mut self) -> Call {
+        self.is_deed = true;
         self
     }
 

@@ -5,7 +5,7 @@ pub mod exit;
 pub mod xen_drbd_auto;
 pub mod xen_migrate;
 
-use crate::adapters::real::Real;
+use crate::adapters::real::{Real, hand_on_nothing};
 use crate::adapters::{To, World};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -30,6 +30,7 @@ pub struct Surroundings {
 
 /// Finds the applet that `argv[0]` names, makes the real world, and runs it there.
 pub fn main(argv: Vec<OsString>) -> ExitCode {
+    hand_on_nothing();
     let argv: Vec<String> = argv.into_iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let around = Surroundings::of_this_process();
     let mut real = Real::new(early("--root", &argv).or_else(|| env_root(&argv)).map(PathBuf::from));
@@ -39,6 +40,10 @@ pub fn main(argv: Vec<OsString>) -> ExitCode {
     }
     if let Some(folders) = early("--path", &argv) {
         real.path = in_front(&folders, &real.path);
+    }
+    // What its daemon decides is looked for under its own name.
+    if argv.iter().take(2).any(|word| applet_name(word) == "xen-drbd-auto") {
+        real.tag = "xen-drbd-auto".to_string();
     }
     ExitCode::from(u8::try_from(run(&real, &argv, &around)).unwrap_or(1))
 }

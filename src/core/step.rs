@@ -179,7 +179,8 @@ impl fmt::Display for Deed {
             Deed::Send(gate) if gate.promote.is_empty() => write!(f, "migrate it"),
             Deed::Send(gate) => {
                 let names: Vec<&str> = gate.promote.iter().map(ResourceName::as_str).collect();
-                write!(f, "migrate it; when its memory is complete there, {} becomes Primary there", names.join(", "))
+                let become_ = if names.len() == 1 { "becomes" } else { "become" };
+                write!(f, "migrate it; when its memory is complete there, {} {become_} Primary there", names.join(", "))
             }
             Deed::Destroy { called, id } => {
                 let which = match called {

@@ -16,7 +16,9 @@
 //! auto dom0-alpha web              its config stands in /etc/xen/drbd-auto as well
 //! file dom0-alpha /etc/xen/x: name = "x"\nmemory = 1        a file
 //! for-good web                     drbd.conf allows two Primaries, everywhere
+//! quorum web                       drbd.conf asks for a majority (DRBD 9), everywhere
 //! guarded web                      drbd.conf says fencing resource-only, everywhere
+//! resync web 10m                   takes so long
 //! root-ssh dom0-beta               root of any Dom0 may log in there
 //! no-key dom0-alpha                it has no dedicated key
 //! memory dom0-beta 2560            MiB in all; 2048 of them are Dom0's
@@ -44,7 +46,7 @@
 //! `cut ssh HOST HOST [60s]` · `mend HOST HOST` · `guest DOMU ends -|r|c` · `arm QUIRK` · `disarm QUIRK`.
 //!
 //! A QUIRK is one of: `no-suspend DOMU` · `no-unpause DOMU` · `no-resume DOMU` · `no-remove HOST RESOURCE` ·
-//! `held-open HOST RESOURCE TIME` · `zombie DOMU` · `hangs HOST TIMES COMMAND` · `fails HOST TIMES COMMAND: MESSAGE` (exit 1).
+//! `held-open HOST RESOURCE TIME` · `zombie DOMU` · `no-events HOST` · `hangs HOST TIMES COMMAND` · `fails HOST TIMES COMMAND: MESSAGE` (exit 1).
 //!
 //! What must hold, whatever the journal says (`BLESS=1` cannot change these):
 //!
@@ -401,6 +403,11 @@ fn start_line(lab: &Lab, words: &[&str], line: &str) -> Result<(), String> {
             lab.put(host, path.trim_end_matches(':'), &text.replace("\\n", "\n"));
         }
         ["for-good", resource] => lab.configure(resource, |c| c.two_primaries = true),
+        ["quorum", resource] => lab.configure(resource, |c| c.quorum = true),
+        ["resync", resource, time] => {
+            let takes = millis(time)?;
+            lab.with(|f| f.resource_mut(resource).map(|r| r.sync_takes = takes)).ok_or("no such resource")?;
+        }
         ["guarded", resource] => lab.configure(resource, |c| c.fencing = Fencing::ResourceOnly),
         ["root-ssh", host] => lab.with(|f| f.host_mut(host).root_ssh = true),
         ["no-key", host] => lab.with(|f| {
@@ -564,6 +571,7 @@ fn quirk(text: &str) -> Result<Quirk, String> {
         ["held-open", host, resource, "ever"] => Quirk::HeldOpen(s(host), s(resource), 86_400_000),
         ["held-open", host, resource, time] => Quirk::HeldOpen(s(host), s(resource), millis(time)?),
         ["zombie", guest] => Quirk::Zombie(s(guest)),
+        ["no-events", host] => Quirk::NoEvents(s(host)),
         ["hangs", host, count, rest @ ..] => Quirk::Hangs { host: s(host), begins: rest.join(" "), times: times(count)? },
         ["fails", host, count, ..] => {
             let (head, message) = text.split_once(": ").ok_or("a message is expected after `COMMAND: `")?;

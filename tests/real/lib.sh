@@ -16,8 +16,10 @@ LOGS=$CACHE/logs             # one folder for each run
 : "${REAL_VM_MEMORY:=1536}" "${REAL_DOM0_MEMORY:=700}" "${REAL_BOOT_LIMIT:=900}"
 # Every wait for something that should come by itself, and the limit of any one command on a Dom0, in seconds.
 : "${REAL_PATIENCE:=300}" "${REAL_LIMIT:=1800}"
-# How often the stories that go there and back do so.
-: "${REAL_ROUNDS:=10}"
+# How long one story may go on, in seconds.
+: "${REAL_STORY:=3600}"
+# How often the stories that go there and back do so, and how often both Dom0s claim the domU at once.
+: "${REAL_ROUNDS:=10}" "${REAL_CLAIMS:=20}"
 
 # What QEMU's software emulation and Xen 4.17 get along with, found by trying:
 #   no XSAVE (Xen's domain switches now and then corrupt FPU state), no SMAP (QEMU 7.2's iret trips over it in a PV kernel),
@@ -61,5 +63,8 @@ hang_up() { # a|b: the shared connection ends
 	ssh -F none -o ControlPath="$(sockets)/$1" -O exit 127.0.0.1 2>/dev/null || true
 	rm -f "$(sockets)/$1"
 }
+
+# The run has gone on for so many seconds; 0 never ends.
+is_over() { [ "$1" != 0 ] && [ $SECONDS -ge "$1" ]; }
 
 other() { case $1 in a) echo b ;; b) echo a ;; esac; }

@@ -12,6 +12,8 @@
 //! reasons behind `#`, the lines that only the real thing says (`+ `) or only the pretend one (`- `); `…` at the end stands for the rest. One that no longer
 //! occurs has to go.
 
+mod verdict;
+
 #[path = "../lab/script.rs"]
 mod script;
 #[path = "../lab/troubled.rs"]

@@ -63,6 +63,7 @@ watch_beats() { # a|b
 at_rest() {
 	born=
 	resources=r0
+	lives=1
 	if rest; then return 0; fi
 	say "the pair does not come to rest; it is made anew"
 	start_pair --fresh && rest
@@ -75,11 +76,12 @@ rest() {
 	done
 	for host in a b; do
 		quietly "$host" 'pkill -9 -x xen-migrate; pkill -9 -x migrate2; pkill -9 -x xen-drbd; pkill -9 -f "^/usr/lib/xen-[0-9.]*/bin/xl .*migrate "
-			ip link set eth1 up; rm -rf /run/xen-drbd-auto /etc/xen/drbd-auto/*; rm -f /run/pump /run/pump.cut /root/tool.* /etc/xen/migrate-status.txt
+			ip link set eth1 up; tc qdisc del dev xenbr0 root 2>/dev/null; rm -rf /run/xen-drbd-auto /etc/xen/drbd-auto/*; rm -f /run/pump /run/pump.cut /root/tool.* /etc/xen/migrate-status.txt
 			for d in $(xl list | awk "NR>2{print \$2}"); do timeout 120 xl destroy "$d"; done; sleep 2
 			rm -f /var/log/xen/console/guest-*; xl list | tail -n +3'
 		[ -z "$out" ] || { say "dom0-$host still has: $out"; return 1; }
-		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r[01].res; rm -f /etc/xen/migrate-tab.txt; drbdadm adjust r0; drbdadm adjust r1"
+		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r[01].res; rm -f /etc/xen/migrate-tab.txt; drbdadm adjust r0; drbdadm adjust r1
+			if [ -e /etc/rc2.d/S*xen-drbd-auto ]; then update-rc.d xen-drbd-auto remove; systemctl -q disable drbd.service; fi"
 	done
 	drbd_up || return 1
 	for host in a b; do

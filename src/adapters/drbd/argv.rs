@@ -56,7 +56,7 @@ pub fn show_minor(minor: u32) -> Call {
 
 /// Become Primary.
 pub fn promote(resource: &ResourceName) -> Call {
-    Call::new("drbdadm", ["primary", resource.as_str()]).within(ROLE)
+    Call::new("drbdadm", ["primary", resource.as_str()]).within(ROLE).as_deed()
 }
 
 /// Become Primary whatever the disk says and whatever guards it: for a person's explicit wish only.
@@ -67,27 +67,27 @@ pub fn promote_by_force(generation: Generation, resource: &ResourceName) -> Call
         Generation::V83 => Call::new("drbdadm", ["--", "--overwrite-data-of-peer", "primary", resource.as_str()]),
         Generation::V84 | Generation::V9 => Call::new("drbdadm", ["primary", "--force", resource.as_str()]),
     };
-    call.within(ROLE)
+    call.within(ROLE).as_deed()
 }
 
 /// Become Secondary.
 pub fn demote(resource: &ResourceName) -> Call {
-    Call::new("drbdadm", ["secondary", resource.as_str()]).within(ROLE)
+    Call::new("drbdadm", ["secondary", resource.as_str()]).within(ROLE).as_deed()
 }
 
 /// Connect to the peers.
 pub fn connect(resource: &ResourceName) -> Call {
-    Call::new("drbdadm", ["connect", resource.as_str()]).within(CHANGE)
+    Call::new("drbdadm", ["connect", resource.as_str()]).within(CHANGE).as_deed()
 }
 
 /// Leave the peers, and stay away from them.
 pub fn disconnect(resource: &ResourceName) -> Call {
-    Call::new("drbdadm", ["disconnect", resource.as_str()]).within(CHANGE)
+    Call::new("drbdadm", ["disconnect", resource.as_str()]).within(CHANGE).as_deed()
 }
 
 /// Make everything as the files have it: brings up, connects, and takes back what was set at run time.
 pub fn adjust(resource: &ResourceName) -> Call {
-    Call::new("drbdadm", ["adjust", resource.as_str()]).within(ROLE)
+    Call::new("drbdadm", ["adjust", resource.as_str()]).within(ROLE).as_deed()
 }
 
 /// DRBD 9: both options in one call. A call resends the file's other options and would undo the one before
@@ -95,18 +95,18 @@ pub fn adjust(resource: &ResourceName) -> Call {
 pub fn both_options(resource: &ResourceName, wanted: &Options) -> Call {
     let fencing = format!("--fencing={}", wanted.fencing);
     let two_primaries = two_primaries_word(wanted.two_primaries);
-    Call::new("drbdadm", ["net-options", &fencing, two_primaries, resource.as_str()]).within(CHANGE)
+    Call::new("drbdadm", ["net-options", &fencing, two_primaries, resource.as_str()]).within(CHANGE).as_deed()
 }
 
 /// DRBD 8.4: whether two Primaries are allowed. Reaches a connected peer by itself.
 pub fn two_primaries(resource: &ResourceName, wanted: bool) -> Call {
-    Call::new("drbdadm", ["net-options", two_primaries_word(wanted), resource.as_str()]).within(CHANGE)
+    Call::new("drbdadm", ["net-options", two_primaries_word(wanted), resource.as_str()]).within(CHANGE).as_deed()
 }
 
 /// DRBD 8.4: the fencing policy of this side, for all volumes.
 pub fn fencing(resource: &ResourceName, wanted: &Fencing) -> Call {
     let fencing = format!("--fencing={wanted}");
-    Call::new("drbdadm", ["disk-options", &fencing, resource.as_str()]).within(CHANGE)
+    Call::new("drbdadm", ["disk-options", &fencing, resource.as_str()]).within(CHANGE).as_deed()
 }
 
 /// The calls that lead from the present options to the wanted ones: none when they are the same.

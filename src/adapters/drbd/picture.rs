@@ -9,6 +9,7 @@
 //! understood, and the picture never becomes complete.
 
 use crate::core::drbd::{Connection, Disk, Peer, PeerVolume, Replica, Replication, Role, Volume};
+use crate::core::names::ResourceName;
 use std::collections::BTreeMap;
 
 /// The word shown for a state that was not said: no DRBD state, so never permission.
@@ -108,19 +109,12 @@ impl Picture {
 
     /// The resources by name. A resource whose name our own rules forbid is left out: nobody can ask for it.
     pub fn replicas(&self) -> Vec<Replica> {
-        self.resources
-            .iter()
-            .filter_map(|(name, seen)| {
-                let resource = name.parse().ok()?;
-                Some(Replica {
-                    resource,
-                    role: seen.role.clone(),
-                    volumes: seen.volumes.values().cloned().collect(),
-                    peers: seen.peers.values().map(SeenPeer::peer).collect(),
-                    may_promote: seen.may_promote,
-                })
-            })
-            .collect()
+        self.resources.iter().filter_map(|(name, seen)| Some(seen.replica(name.parse().ok()?))).collect()
+    }
+
+    /// One resource.
+    pub fn replica(&self, name: &ResourceName) -> Option<Replica> {
+        self.resources.get(name.as_str()).map(|seen| seen.replica(name.clone()))
     }
 
     fn rename(&mut self, name: &str, keys: &Keys<'_>) {
@@ -161,7 +155,7 @@ impl Picture {
                 keys.set_yes_or_no("may_promote", &mut seen.may_promote);
             }
             Target::Device(number) => {
-                let volume = seen.volumes.entry(number).or_insert_with(|| Volume {
+                let volume = seen.volumes.get_or_insert_with(number, || Volume {
                     number,
                     minor: None,
                     disk: Disk::Other(NOT_SAID.to_string()),
@@ -177,7 +171,7 @@ impl Picture {
                 keys.set("role", &mut peer.role);
             }
             Target::PeerDevice(peer, number) => {
-                let volume = seen.peer(peer, keys).volumes.entry(number).or_insert_with(|| PeerVolume {
+                let volume = seen.peer(peer, keys).volumes.get_or_insert_with(number, || PeerVolume {
                     number,
                     disk: Disk::Other(NOT_SAID.to_string()),
                     replication: Replication::Other(NOT_SAID.to_string()),
@@ -225,19 +219,29 @@ impl Target {
 struct Seen {
     role: Role,
     may_promote: Option<bool>,
-    volumes: BTreeMap<u32, Volume>,
-    peers: BTreeMap<String, SeenPeer>,
+    volumes: Few<u32, Volume>,
+    peers: Few<String, SeenPeer>,
 }
 
 impl Default for Seen {
     fn default() -> Seen {
-        Seen { role: Role::Unknown, may_promote: None, volumes: BTreeMap::new(), peers: BTreeMap::new() }
+        Seen { role: Role::Unknown, may_promote: None, volumes: Few::new(), peers: Few::new() }
     }
 }
 
 impl Seen {
+    fn replica(&self, resource: ResourceName) -> Replica {
+        Replica {
+            resource,
+            role: self.role.clone(),
+            volumes: self.volumes.values().cloned().collect(),
+            peers: self.peers.values().map(SeenPeer::peer).collect(),
+            may_promote: self.may_promote,
+        }
+    }
+
     fn peer(&mut self, id: String, keys: &Keys<'_>) -> &mut SeenPeer {
-        let peer = self.peers.entry(id).or_default();
+        let peer = self.peers.get_or_insert_with(id, SeenPeer::default);
         if let Some(name) = keys.get("conn-name") {
             peer.name = Some(name.to_string());
         }
@@ -250,17 +254,12 @@ struct SeenPeer {
     name: Option<String>,
     connection: Connection,
     role: Role,
-    volumes: BTreeMap<u32, PeerVolume>,
+    volumes: Few<u32, PeerVolume>,
 }
 
 impl Default for SeenPeer {
     fn default() -> SeenPeer {
-        SeenPeer {
-            name: None,
-            connection: Connection::Other(NOT_SAID.to_string()),
-            role: Role::Unknown,
-            volumes: BTreeMap::new(),
-        }
+        SeenPeer { name: None, connection: Connection::Other(NOT_SAID.to_string()), role: Role::Unknown, volumes: Few::new() }
     }
 }
 
@@ -273,6 +272,41 @@ impl SeenPeer {
             role: self.role.clone(),
             volumes: self.volumes.values().cloned().collect(),
         }
+    }
+}
+
+/// A map of one, two or a few. A map of the standard library reserves room for eleven at once, which for a thousand resources with their
+/// volumes and peers is megabytes of nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Few<K, V>(Vec<(K, V)>);
+
+impl<K: Ord, V> Few<K, V> {
+    fn new() -> Few<K, V> {
+        Few(Vec::new())
+    }
+
+    fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.0.iter_mut().find(|(k, _)| k == key).map(|(_, value)| value)
+    }
+
+    fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
+        let at = match self.0.binary_search_by(|(k, _)| k.cmp(&key)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (key, value()));
+                at
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    fn remove(&mut self, key: &K) {
+        self.0.retain(|(k, _)| k != key);
     }
 }
 

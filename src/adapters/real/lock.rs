@@ -6,6 +6,7 @@
 
 use super::files::{self, Place};
 use super::{Held, LockError, Real, Summons, World, now, transport};
+use crate::adapters::boot;
 use fs2::FileExt;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal};
@@ -32,6 +33,13 @@ impl Locks {
         let file = file.ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("the lock {name} is not ours to hand on")))?;
         // dup(2), unlike F_DUPFD_CLOEXEC and everything in std: the copy survives exec, which is the point.
         Ok(rustix::io::dup(&file)?)
+    }
+
+    /// The same for every lock that we hold, but that of the waiting daemon: who asks for that one asks whether the daemon is there.
+    pub(super) fn all_inheritable(&self) -> io::Result<Vec<OwnedFd>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = held.iter().filter(|(name, _)| *name != boot::DAEMON).filter_map(|(_, file)| file.upgrade());
+        files.map(|file| Ok(rustix::io::dup(&file)?)).collect()
     }
 
     fn remember(&self, name: &str, file: &Arc<File>) {
@@ -113,11 +121,22 @@ fn holding_pid(real: &Real, name: &str) -> io::Result<Option<u32>> {
     let Some((pid, ..)) = holder_of(&text) else {
         return Err(io::Error::new(ErrorKind::InvalidData, "the holder has not written who it is"));
     };
-    let exe = |pid: &str| fs::metadata(format!("/proc/{pid}/exe")).map(|m| (m.dev(), m.ino()));
-    if exe(&pid.to_string())? != exe("self")? {
+    if !is_this_program(pid)? {
         return Err(io::Error::new(ErrorKind::InvalidData, format!("pid {pid} is another program")));
     }
     Ok(Some(pid))
+}
+
+/// The same file, or the one that stood in its place before an upgrade put another one there (proc(5): its link ends in ` (deleted)`).
+fn is_this_program(pid: u32) -> io::Result<bool> {
+    let exe = |pid: &str| -> io::Result<_> {
+        let link = format!("/proc/{pid}/exe");
+        let file = fs::metadata(&link)?;
+        let path = fs::read_link(&link)?.to_string_lossy().trim_end_matches(" (deleted)").to_string();
+        Ok(((file.dev(), file.ino()), path))
+    };
+    let (theirs, ours) = (exe(&pid.to_string())?, exe("self")?);
+    Ok(theirs.0 == ours.0 || theirs.1 == ours.1)
 }
 
 /// Sends the holder of a lock a signal. False: nobody holds it. The same care as in [`end_programs_of`].

@@ -20,6 +20,8 @@ mod tests;
 mod transport;
 mod watch;
 
+pub use background::{BROKE_ITS_LIMIT, hand_on_nothing};
+
 use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use signals::Signals;
 use std::env;
@@ -43,6 +45,7 @@ pub struct Real {
     root: Option<PathBuf>,
     signals: Signals,
     locks: lock::Locks,
+    pulse: background::Pulse,
     born: Instant,
 }
 
@@ -57,6 +60,7 @@ impl Real {
             root,
             signals: Signals::new(),
             locks: lock::Locks::default(),
+            pulse: background::Pulse::new(),
             born: now(),
         }
     }

@@ -4,16 +4,20 @@
 //! descriptor without CLOEXEC for the moment of the start. A program that another thread starts in that very moment would get
 //! it as well and keep the lock for its lifetime. [`spawn`] therefore lets one thread start at a time, in the whole process.
 
-use super::{Real, now};
+use super::{Real, background, now};
 use crate::adapters::{Call, CallError, Ended, Input, Output};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Access;
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::env;
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -27,56 +31,83 @@ pub(super) const MOST_OUTPUT: usize = 16 * 1024 * 1024;
 /// Only the program itself is ended when it breaks its limit, not its children: one of them may be a domU's monitor. Signals to
 /// us do not end it either; it has its limit, and who called it decides what comes next.
 pub(super) fn run(real: &Real, call: &Call) -> Result<Output, CallError> {
-    let mut command = command(real, call)?;
+    if call.keeps_lock_alone {
+        // Here it is told whether it is there at all.
+        find(&call.program, &search_path(real), call)?;
+        let keeper = background::keep(call);
+        let mut command = command(real, &keeper)?;
+        command.arg0(background::KEEPER);
+        return hear_out(real, &keeper, command).and_then(|output| background::told(call, output));
+    }
+    hear_out(real, call, command(real, call)?)
+}
+
+fn hear_out(real: &Real, call: &Call, mut command: Command) -> Result<Output, CallError> {
     let inherited = call.stdin == Input::Inherited;
     if !inherited {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
     let mut child = spawn(real, call, &mut command)?;
-    let mut voices = Voices { out: Pipe::new(child.stdout.take()), err: Pipe::new(child.stderr.take()) };
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut ears = Ears::new(&mut child);
+    let end = end_of(&child);
     let until = call.limit.and_then(|limit| Some((limit, now().checked_add(limit)?)));
     let mut pause = Duration::from_millis(1);
     let status = loop {
-        voices.hear(&mut out, &mut err);
+        real.pulse.beat();
         if let Some(status) = ended(call, &mut child)? {
             break status;
         }
         let broken = until.filter(|(_, until)| *until <= now());
-        if out.len() + err.len() > MOST_OUTPUT || broken.is_some() {
-            if !end(real, &mut child) {
+        if ears.heard() > MOST_OUTPUT || broken.is_some() {
+            if !self::end(real, &mut child) {
                 return Err(immortal(call));
             }
-            voices.hear(&mut out, &mut err);
-            let (call, said) = (call.to_string(), said(&out, &err));
+            ears.hear(real, None, Duration::ZERO);
+            let (call, said) = (call.to_string(), said(&ears.out_text, &ears.err_text));
             return Err(match broken {
                 Some((limit, _)) => CallError::TimedOut { call, limit, said },
                 None => CallError::TooMuch { call, most: MOST_OUTPUT },
             });
         }
-        // Short calls are answered at once, long ones cost nothing.
-        real.signals.wait(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
+        let left = until.map_or(WHILE, |(_, until)| until.saturating_duration_since(now()).min(WHILE));
+        let left = real.pulse.at_most(left);
+        if end.is_some() {
+            ears.hear(real, end.as_ref(), left);
+        } else {
+            // Short calls are answered at once, long ones cost nothing.
+            ears.hear(real, None, pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
     };
     // What it started may hold its output open for as long as a domU runs: xl's monitor.
     let until = now() + real.patience.late_output;
-    while !voices.hear(&mut out, &mut err) && now() < until && out.len() + err.len() <= MOST_OUTPUT {
-        real.signals.wait(Duration::from_millis(5));
+    while !ears.is_over() && now() < until && ears.heard() <= MOST_OUTPUT {
+        ears.hear(real, None, until.saturating_duration_since(now()));
     }
-    if out.len() + err.len() > MOST_OUTPUT {
+    if ears.heard() > MOST_OUTPUT {
         return Err(CallError::TooMuch { call: call.to_string(), most: MOST_OUTPUT });
     }
-    Ok(output(status, &out, &err))
+    Ok(Output { ended: how(status), stdout: text(ears.out_text), stderr: text(ears.err_text) })
 }
+
+/// How long a program is left alone that neither says anything nor ends.
+const WHILE: Duration = Duration::from_secs(1);
 
 /// How it ended and what it said, in the words of the door.
 pub(super) fn output(status: ExitStatus, out: &[u8], err: &[u8]) -> Output {
-    let ended = match (status.code(), status.signal()) {
+    Output { ended: how(status), stdout: text(out.to_vec()), stderr: text(err.to_vec()) }
+}
+
+fn how(status: ExitStatus) -> Ended {
+    match (status.code(), status.signal()) {
         (Some(code), _) => Ended::Exit(code),
         (None, signal) => Ended::Signal(signal.unwrap_or_default()),
-    };
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Output { ended, stdout: text(out), stderr: text(err) }
+    }
+}
+
+/// The very bytes where they are a text: an answer may have megabytes.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into_owned())
 }
 
 /// The program with its arguments, its environment and its standard input; the outputs are ours as long as nobody says otherwise.
@@ -86,6 +117,7 @@ pub(super) fn command(real: &Real, call: &Call) -> Result<Command, CallError> {
     let mut command = Command::new(find(&call.program, &path, call)?);
     // LC_ALL=C: we read what they print. LANGUAGE would win over it in gettext programs.
     command.arg0(&call.program).args(&call.args).env("PATH", path).env("LC_ALL", "C").env_remove("LANGUAGE");
+    background::keep_to_ourselves(&mut command);
     match call.stdin {
         Input::Nothing => command.stdin(Stdio::null()),
         Input::Text(_) => command.stdin(Stdio::piped()),
@@ -104,6 +136,7 @@ pub(super) fn spawn(real: &Real, call: &Call, command: &mut Command) -> Result<C
         // To start without the lock would be to break the promise it stands for.
         let lock = call.keeps_lock.as_deref().map(|name| real.locks.inheritable(name)).transpose();
         let _lock = lock.map_err(|why| not_started(call, &why))?;
+        let _locks = if call.is_deed { real.locks.all_inheritable().map_err(|why| not_started(call, &why))? } else { vec![] };
         command.spawn().map_err(|why| not_started(call, &why))?
     };
     if let Input::Text(text) = &call.stdin
@@ -131,11 +164,15 @@ pub(super) fn ended(call: &Call, child: &mut Child) -> Result<Option<ExitStatus>
 
 /// SIGTERM, and SIGKILL when that did not help. False: it sits in the kernel (state D) and cannot die.
 pub(super) fn end(real: &Real, child: &mut Child) -> bool {
+    let end = end_of(child);
     for (signal, patience) in [(Signal::TERM, real.patience.term), (Signal::KILL, real.patience.kill)] {
         send(child, signal);
         let until = now() + patience;
         while now() < until {
             match child.try_wait() {
+                Ok(None) if end.is_some() => {
+                    drop(ready(&[end.as_ref().map(AsFd::as_fd)], until.saturating_duration_since(now())))
+                }
                 Ok(None) => real.signals.wait(Duration::from_millis(5)),
                 Ok(Some(_)) | Err(_) => return true,
             }
@@ -201,17 +238,71 @@ fn pump(mut from: impl Read, to: &SyncSender<Vec<u8>>) {
     }
 }
 
-struct Voices {
-    out: Pipe,
-    err: Pipe,
+/// Both outputs of a program, heard by this very thread: no thread of ours costs more than a short program does.
+struct Ears {
+    /// None: it has ended, or there never was one.
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    out_text: Vec<u8>,
+    err_text: Vec<u8>,
 }
 
-impl Voices {
-    /// True: both have ended.
-    fn hear(&mut self, out: &mut Vec<u8>, err: &mut Vec<u8>) -> bool {
-        let out = self.out.hear(out);
-        self.err.hear(err) && out
+impl Ears {
+    fn new(child: &mut Child) -> Ears {
+        Ears { out: child.stdout.take(), err: child.stderr.take(), out_text: Vec::new(), err_text: Vec::new() }
     }
+
+    /// How much was said.
+    fn heard(&self) -> usize {
+        self.out_text.len() + self.err_text.len()
+    }
+
+    /// Nothing more will come.
+    fn is_over(&self) -> bool {
+        self.out.is_none() && self.err.is_none()
+    }
+
+    /// Waits for a word on either output or the end of the program, and for so long at most; hears what is there.
+    fn hear(&mut self, real: &Real, end: Option<&OwnedFd>, at_most: Duration) {
+        let places = [self.out.as_ref().map(AsFd::as_fd), self.err.as_ref().map(AsFd::as_fd), end.map(AsFd::as_fd)];
+        match ready(&places, at_most) {
+            Ok(ready) => {
+                let ready = |at: usize| ready.get(at) == Some(&true);
+                take_in(&mut self.out, &mut self.out_text, ready(0));
+                take_in(&mut self.err, &mut self.err_text, ready(1));
+            }
+            // A signal: who called this looks at the flags.
+            Err(Errno::INTR) => {}
+            // Out of memory, perhaps: the time still passes.
+            Err(_) => real.signals.wait(at_most.min(Duration::from_millis(20))),
+        }
+    }
+}
+
+/// Appends what is there now. After poll(2) has said that something is, one read(2) does not wait.
+fn take_in<F: AsFd>(from: &mut Option<F>, into: &mut Vec<u8>, is_ready: bool) {
+    let Some(open) = from.as_ref().filter(|_| is_ready) else { return };
+    into.reserve(64 * 1024);
+    match rustix::io::read(open, spare_capacity(into)) {
+        Ok(0) => *from = None,
+        Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+        Err(_) => *from = None,
+    }
+}
+
+/// Which of these can be read, or have ended. A place that is not there is never ready.
+fn ready(places: &[Option<BorrowedFd<'_>>], at_most: Duration) -> Result<Vec<bool>, Errno> {
+    let timeout = Timespec { tv_sec: at_most.as_secs().min(86_400) as i64, tv_nsec: i64::from(at_most.subsec_nanos()) };
+    let mut watched: Vec<PollFd<'_>> =
+        places.iter().flatten().map(|place| PollFd::from_borrowed_fd(*place, PollFlags::IN)).collect();
+    poll(&mut watched, Some(&timeout))?;
+    let mut answers = watched.iter().map(|w| !w.revents().is_empty());
+    Ok(places.iter().map(|place| place.is_some() && answers.next().unwrap_or(false)).collect())
+}
+
+/// Can be read from when the program has ended. Linux before 5.3 has no such thing: there it is asked again and again.
+fn end_of(child: &Child) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok()
 }
 
 /// The folders to search, in order.

@@ -57,17 +57,17 @@ pub fn create(ts: Toolstack, config: &str, paused: bool) -> Call {
 
 /// Destroys a domain by its id.
 pub fn destroy(ts: Toolstack, id: u32) -> Call {
-    Call::new(ts.program(), ["destroy".to_string(), id.to_string()]).within(DESTROY_LIMIT)
+    Call::new(ts.program(), ["destroy".to_string(), id.to_string()]).within(DESTROY_LIMIT).as_deed()
 }
 
 /// Lets a paused domain run.
 pub fn unpause(ts: Toolstack, id: u32) -> Call {
-    Call::new(ts.program(), ["unpause".to_string(), id.to_string()])
+    Call::new(ts.program(), ["unpause".to_string(), id.to_string()]).as_deed()
 }
 
 /// Gives a domain another name.
 pub fn rename(ts: Toolstack, id: u32, to: &str) -> Call {
-    Call::new(ts.program(), ["rename".to_string(), id.to_string(), to.to_string()])
+    Call::new(ts.program(), ["rename".to_string(), id.to_string(), to.to_string()]).as_deed()
 }
 
 /// Asks a guest to shut down, and does not wait for it (`-w` of `xm` has no limit).
@@ -77,14 +77,14 @@ pub fn shutdown(ts: Toolstack, id: u32) -> Call {
 
 /// `xl resume`, where this Xen has it.
 pub fn resume(id: u32) -> Call {
-    Call::new("xl", ["resume".to_string(), id.to_string()])
+    Call::new("xl", ["resume".to_string(), id.to_string()]).as_deed()
 }
 
 /// `xl save -c ID /dev/null`: a checkpoint to nowhere, which ends by letting the domain go on. It is how a suspended domain is woken
 /// where there is no `xl resume`: measured with Xen 4.17, 60 s of waiting for a guest that is suspended already, then it runs.
 pub fn checkpoint_to_nowhere(id: u32) -> Call {
     let args = ["save".to_string(), "-c".to_string(), id.to_string(), "/dev/null".to_string()];
-    Call::new("xl", args).within(Duration::from_secs(600))
+    Call::new("xl", args).within(Duration::from_secs(600)).as_deed()
 }
 
 /// What a migration is to do.

@@ -175,12 +175,17 @@ pub struct Created {
 /// `config` must be a full path without `=` (both programs take a word with `=` for an assignment). Exit 0 is no proof of life: with
 /// `phy:` on a Secondary resource `xl` says nothing and the disk is dead (measured). After a failure the toolstack has destroyed
 /// what it had begun, but block-drbd may have left a resource Primary. After [`XenError::TimedOut`] anything is possible.
-pub fn create(world: &dyn World, ts: Toolstack, config: &str, paused: bool) -> Result<Created, XenError> {
+///
+/// `lock`, which must be held, lasts until the toolstack has ended, whatever becomes of us: nobody starts the domU a second time meanwhile.
+pub fn create(world: &dyn World, ts: Toolstack, config: &str, paused: bool, lock: &str) -> Result<Created, XenError> {
     if !config.starts_with('/') || config.contains('=') || config.chars().any(char::is_control) {
         let why = "a config file is given by its full path, without = in it".to_string();
         return Err(XenError::Refused { what: format!("{config:?}"), why });
     }
-    let output = ask(world, ts, &argv::create(ts, config, paused))?;
+    let mut call = argv::create(ts, config, paused);
+    call.keeps_lock = Some(lock.to_string());
+    call.keeps_lock_alone = true;
+    let output = ask(world, ts, &call)?;
     let said = [output.stdout.trim(), output.stderr.trim()]
         .iter()
         .filter(|text| !text.is_empty())

@@ -241,28 +241,33 @@ fn block_list_exits_0_for_an_unknown_domain() {
 #[test]
 fn a_creation_and_what_it_says() {
     let said = recording!("xl-4.17-create.stderr.txt");
-    let made = create(&script(vec![("xl create /etc/xen/vm1.cfg", Says(0, "", said))]), Xl, "/etc/xen/vm1.cfg", false).unwrap();
+    let made =
+        create(&script(vec![("xl create /etc/xen/vm1.cfg", Says(0, "", said))]), Xl, "/etc/xen/vm1.cfg", false, "domu-web")
+            .unwrap();
     assert_eq!(made, Created { said: "Parsing config from /etc/xen/vm1.cfg".into(), id: None });
     let said = "Using config file \"/etc/xen/web\".\nStarted domain web (id=7)\n";
-    let made = create(&script(vec![("xm create -p /etc/xen/web", Says(0, said, ""))]), Xm, "/etc/xen/web", true).unwrap();
+    let made =
+        create(&script(vec![("xm create -p /etc/xen/web", Says(0, said, ""))]), Xm, "/etc/xen/web", true, "domu-web").unwrap();
     assert_eq!(made.id, Some(7));
     for bad in ["web", "", "-n", "/etc/xen/a=b", "/x\ny"] {
-        assert!(matches!(create(&script(vec![]), Xl, bad, false), Err(XenError::Refused { .. })), "{bad:?}");
+        assert!(matches!(create(&script(vec![]), Xl, bad, false, "domu-web"), Err(XenError::Refused { .. })), "{bad:?}");
     }
 }
 
 #[test]
 fn a_failed_creation_says_why() {
     let stderr = recording!("xl-4.17-create-block-drbd-failed.stderr.txt");
-    let error = create(&script(vec![("xl create /c", Says(3, "", stderr))]), Xl, "/c", false).unwrap_err().to_string();
+    let error =
+        create(&script(vec![("xl create /c", Says(3, "", stderr))]), Xl, "/c", false, "domu-web").unwrap_err().to_string();
     assert!(error.starts_with("xl create /c: exit 3: DRBD did not let"), "{error}");
     let stderr = recording!("xl-4.17-create-no-such-file.stderr.txt");
-    let error = create(&script(vec![("xl create /c", Says(3, "", stderr))]), Xl, "/c", false).unwrap_err().to_string();
+    let error =
+        create(&script(vec![("xl create /c", Says(3, "", stderr))]), Xl, "/c", false, "domu-web").unwrap_err().to_string();
     assert!(error.ends_with("No such file or directory"), "{error}");
-    let late = create(&script(vec![("xl create /c", TooLate)]), Xl, "/c", false).unwrap_err();
+    let late = create(&script(vec![("xl create /c", TooLate)]), Xl, "/c", false, "domu-web").unwrap_err();
     assert_eq!(late.to_string(), "xl create /c: no answer within 300 s, ended");
     let beside = recording!("xl-4.4-xend-running.stderr.txt");
-    let error = create(&script(vec![("xl create /c", Says(1, "", beside))]), Xl, "/c", false).unwrap_err();
+    let error = create(&script(vec![("xl create /c", Says(1, "", beside))]), Xl, "/c", false, "domu-web").unwrap_err();
     assert!(matches!(error, XenError::Failed { .. }) && error.to_string().contains("xend runs here"), "{error}");
 }
 

@@ -6,7 +6,7 @@ use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, World, drbd, here, xen};
 use crate::core::boot::Decision;
-use crate::core::boot::claim::{Stands, can_be_guarded, guarded, holds, stands};
+use crate::core::boot::claim::{Deed, Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::facts::resources_of;
 use crate::core::names::ResourceName;
@@ -17,8 +17,16 @@ use std::time::Duration;
 /// could not open its device is closed in a second.
 const OPENING_TIME: Duration = Duration::from_secs(3);
 
-/// Claims a domU that was decided upon, and starts it. The decision is made again under the domU's own lock, from a look of its own.
-pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary: &mut Diary, evidence: String) -> Outcome {
+/// Claims a domU that was decided upon from the look `before`, and starts it. The decision is made again under the domU's own lock, from a
+/// look of its own.
+pub fn claim(
+    setting: Setting<'_>,
+    before: &Ground,
+    config: &ConfigFile,
+    planned: &Planned,
+    diary: &mut Diary,
+    evidence: String,
+) -> Outcome {
     let world = setting.world;
     let domu = &planned.domu;
     let _held = match world.lock(&look::lock_name(domu), &format!("xen-drbd-auto starting {domu}")) {
@@ -26,29 +34,26 @@ pub fn claim(setting: Setting<'_>, config: &ConfigFile, planned: &Planned, diary
         Err(LockError::Held(who)) => return Outcome::Decided(Decision::Wait(format!("somebody is at work on it: {who}"))),
         Err(LockError::Io(why)) => return Outcome::Decided(Decision::Wait(format!("its lock: {why}"))),
     };
-    let ground = match look::ground(world, setting.toolstack) {
+    let ground = match before.anew_for_a_start(world) {
         Ok(ground) => ground,
         Err(error) => return Outcome::Decided(Decision::Wait(error.to_string())),
     };
     let receiving = world.lock_holder(&look::receive_lock_name(domu));
-    match round::decision(&ground, planned, &diary.guarded, receiving) {
+    match round::decision(&ground, planned, diary, receiving) {
         Decision::Claim(_) => {}
         decision => return Outcome::Decided(decision),
     }
     let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
+    let proofs: Option<Vec<Proof>> = names.iter().map(|name| proof_of(&ground, diary, name)).collect();
+    let Some(proofs) = proofs else {
+        return Outcome::Decided(Decision::Wait("what proves that nobody runs it could not be seen again".to_string()));
+    };
+    let names = names.into_iter().zip(proofs).collect();
     let mut claim = Claim { setting, ground: &ground, config, planned, names, created: None };
     match claim.go(diary) {
-        Ok(note) => {
-            claim.put_options_back(diary);
-            Outcome::Started(match note {
-                Some(note) => format!("{evidence}; {note}"),
-                None => evidence,
-            })
-        }
-        Err(why) => {
-            let left = claim.step_back(diary);
-            Outcome::SteppedBack(if left.is_empty() { why } else { format!("{why}; and stepping back: {}", left.join("; ")) })
-        }
+        Ok(Some(note)) => Outcome::Started(format!("{evidence}; {note}")),
+        Ok(None) => Outcome::Started(evidence),
+        Err(why) => Outcome::SteppedBack(why),
     }
 }
 
@@ -72,20 +77,27 @@ pub fn give_back(setting: Setting<'_>, diary: &mut Diary, name: &ResourceName, d
     }
 }
 
+/// What a resource proves, as it was seen.
+fn proof_of(ground: &Ground, diary: &Diary, name: &ResourceName) -> Option<Proof> {
+    let replica = ground.drbd.replicas.iter().find(|r| r.resource == *name)?;
+    proof(replica, diary.trust_quorum && ground.drbd.configured.iter().any(|c| c.resource == *name && c.quorum))
+}
+
 /// The guard on our own side: `allow-two-primaries` reaches a connected peer by itself, `fencing` need not.
-pub fn guard(world: &dyn World, ground: &Ground, name: &ResourceName) -> Result<(), String> {
+pub fn guard(world: &dyn World, ground: &Ground, name: &ResourceName, proof: Proof) -> Result<(), String> {
     let generation = ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
     if !can_be_guarded(generation) {
         return Ok(());
     }
     let seen = ground.drbd.replica(world, name).ok_or_else(|| format!("drbd.conf here does not know {name}"))?;
     let now = seen.options.ok_or_else(|| format!("the options of {name} could not be read"))?;
-    let wanted = guarded(&now);
+    let wanted = guarded(&now, proof);
     if now == wanted {
         return Ok(());
     }
     drbd::set_options(world, generation, name, &wanted, &now).map_err(|e| e.to_string())?;
-    let after = look::drbd_ground(world, &ground.host).replica(world, name).and_then(|r| r.options);
+    // The options alone: the roles are looked at after the promotion.
+    let after = ground.drbd.replica(world, name).and_then(|r| r.options);
     if after == Some(wanted) { Ok(()) } else { Err(format!("the guard of {name} was set and is not in force")) }
 }
 
@@ -103,7 +115,8 @@ struct Claim<'a> {
     ground: &'a Ground,
     config: &'a ConfigFile,
     planned: &'a Planned,
-    names: Vec<ResourceName>,
+    /// The resources, and what proves that no other host uses them.
+    names: Vec<(ResourceName, Proof)>,
     /// The domain that we made.
     created: Option<Domain>,
 }
@@ -117,32 +130,63 @@ impl Claim<'_> {
         self.ground.toolstack
     }
 
-    /// Everything up to the running domU. The text is what a person should know although it runs.
+    /// Deed after deed. The text is what a person should know although it runs; the error why we stepped back, and what of that could
+    /// not be done.
     fn go(&mut self, diary: &mut Diary) -> Result<Option<String>, String> {
-        // Written down first, so that a crash at any later point leaves a trace of what must be put back.
-        self.names.iter().for_each(|name| diary.guard(name));
-        boot::keep(self.world(), diary)?;
-        for name in self.names.clone() {
-            guard(self.world(), self.ground, &name)?;
+        let (mut note, mut wrong) = (None, Vec::new());
+        let mut next = Some(Deed::FIRST);
+        while let Some(deed) = next {
+            let ended = self.perform(deed, diary);
+            next = deed.next(ended.is_ok());
+            match ended {
+                Ok(said) => note = note.or(said),
+                // It runs, and an option that is still to be put back is told in the log and tried again.
+                Err(_) if deed == Deed::PutBack && wrong.is_empty() => {}
+                Err(why) => wrong.push(why),
+            }
         }
-        for name in &self.names {
-            drbd::promote(self.world(), name).map_err(|e| e.to_string())?;
+        match wrong.split_first() {
+            None => Ok(note),
+            Some((why, [])) => Err(why.clone()),
+            Some((why, left)) => Err(format!("{why}; and stepping back: {}", left.join("; "))),
         }
-        self.look_again()?;
-        if self.world().stopping() {
-            return Err("stopped as asked".to_string());
+    }
+
+    fn perform(&mut self, deed: Deed, diary: &mut Diary) -> Result<Option<String>, String> {
+        let world = self.setting.world;
+        match deed {
+            Deed::WriteDown => {
+                self.names.iter().for_each(|(name, _)| diary.guard(name, &self.planned.domu));
+                boot::keep(world, diary)?;
+            }
+            Deed::Guard => self.names.iter().try_for_each(|(name, proof)| guard(world, self.ground, name, *proof))?,
+            Deed::Promote => self.names.iter().try_for_each(|(name, _)| drbd::promote(world, name)).map_err(|e| e.to_string())?,
+            Deed::LookAgain => self.look_again()?,
+            Deed::Create => {
+                if world.stopping() {
+                    return Err("stopped as asked".to_string());
+                }
+                is_unchanged(world, self.config, self.planned)?;
+                self.create()?;
+            }
+            Deed::LookAtIt => return self.look_at_it(),
+            Deed::Destroy => {
+                if let Some(domain) = self.created.take() {
+                    xen::destroy(world, self.toolstack(), domain.id, &domain.name).map_err(|e| e.to_string())?;
+                }
+            }
+            Deed::Demote => all(self.names.iter().map(|(name, _)| deeds::demote(world, name).map_err(|e| e.to_string())))?,
+            Deed::PutBack => self.put_options_back(diary)?,
         }
-        is_unchanged(self.world(), self.config, self.planned)?;
-        self.create()?;
-        self.look_at_it()
+        Ok(None)
     }
 
     fn look_again(&self) -> Result<(), String> {
         let generation = self.ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
         let replicas = drbd::replicas(self.world(), generation, self.ground.host.as_str()).map_err(|e| e.to_string())?;
-        self.names.iter().try_for_each(|name| {
+        self.names.iter().try_for_each(|(name, proof)| {
             let replica = replicas.iter().find(|r| r.resource == *name).ok_or_else(|| format!("{name} is gone"))?;
-            holds(replica)
+            holds(replica, *proof)
         })
     }
 
@@ -152,7 +196,8 @@ impl Claim<'_> {
         if let Some(other) = before.iter().find(|d| d.name == name) {
             return Err(format!("somebody else has started it meanwhile (id {})", other.id));
         }
-        let created = xen::create(self.world(), self.toolstack(), &self.config.path(), false);
+        let created =
+            xen::create(self.world(), self.toolstack(), &self.config.path(), false, &look::lock_name(&self.planned.domu));
         // What is there now and was not before is ours; not where the toolstack says that the name was taken: then it is somebody else's.
         let taken = created.as_ref().is_err_and(|e| e.to_string().contains("already"));
         let domains = match (self.domains(), &created) {
@@ -213,39 +258,25 @@ impl Claim<'_> {
         }
     }
 
-    /// Destroys what we created and only that, gives the roles back, and the options. What could not be done is returned.
-    fn step_back(&mut self, diary: &mut Diary) -> Vec<String> {
-        let world = self.setting.world;
-        let mut left = Vec::new();
-        if let Some(domain) = self.created.take()
-            && let Err(why) = xen::destroy(world, self.toolstack(), domain.id, &domain.name)
-        {
-            left.push(why.to_string());
-        }
-        for name in &self.names {
-            if let Err(why) = deeds::demote(world, name) {
-                left.push(why.to_string());
-            }
-        }
-        left.extend(self.put_options_back(diary));
-        left
-    }
-
     /// The options of the operator's file again. What cannot be put back now stays
     /// in the diary, and is tried in every round: left on, the guard errs on the safe side.
-    fn put_options_back(&self, diary: &mut Diary) -> Vec<String> {
+    fn put_options_back(&self, diary: &mut Diary) -> Result<(), String> {
         let world = self.world();
-        let mut left = Vec::new();
-        for name in &self.names {
-            match deeds::put_options_back(world, name) {
-                Ok(()) => diary.release(name),
-                Err(why) => left.push(why.to_string()),
-            }
-        }
+        let ended = all(self.names.iter().map(|(name, _)| {
+            deeds::put_options_back(world, name).map_err(|e| e.to_string())?;
+            diary.release(name);
+            Ok(())
+        }));
         let _ = boot::keep(world, diary);
-        if !left.is_empty() {
-            world.say(To::Log, &format!("{}: the guard stays on for now: {}", self.planned.domu, left.join("; ")));
+        if let Err(left) = &ended {
+            world.say(To::Log, &format!("{}: the guard stays on for now: {left}", self.planned.domu));
         }
-        left
+        ended
     }
+}
+
+/// Each of them is tried, whatever the others say; what could not be done, in one text.
+fn all(each: impl Iterator<Item = Result<(), String>>) -> Result<(), String> {
+    let left: Vec<String> = each.filter_map(Result::err).collect();
+    if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
 }

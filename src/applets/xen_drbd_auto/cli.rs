@@ -34,46 +34,117 @@ Exit codes:
   0 done, or already so          3 refused: not safe, nothing touched
   1 failed                       4 a host could not be reached
   2 usage, or a fault in a file  5 undecided: look, commands are given
-status: 0 it waits, or there is nothing to wait for; 1 the daemon died although
-a domU waits; 3 not started since the boot; 4 not known (LSB)";
+status has those of the LSB: xen-drbd-auto status --help";
+
+const START: &str = "\
+A domU is started when all its DRBD disks are connected, every peer of them is
+Secondary, and the disks here are UpToDate; DRBD is made to refuse a second
+Primary, and only then it is created. What runs already is left alone: start
+can be repeated at any time. What is not known yet waits in the background.
+
+Exit codes:
+  0 every domU was decided
+  1 something failed, as is said
+  2 a config has a fault; the others were started
+  3 another start is at work; nothing was touched
+
+Examples:
+  xen-drbd-auto start
+  /etc/init.d/xen-drbd-auto start";
+
+const STOP: &str = "\
+What runs goes on; what waits is not started any more. A start that is just at
+work is finished or taken back first.
+
+Examples:
+  xen-drbd-auto stop";
+
+const RELOAD: &str = "\
+All configs are read again, also of domUs for which nobody waits any more.
+Where no daemon waits, it is a start.
+
+Examples:
+  xen-drbd-auto reload";
+
+const STATUS: &str = "\
+Decisions:
+  started   it was started here
+  forced    a person had it started here
+  exists    it was here already, in the state that is said
+  migrated  the record of xen-migrate says that it was moved
+  ignored   another host uses its disks
+  wait      not known yet; looked at again when the daemon's line says
+  fault     its config must be mended; explain shows the place
+The daemon ends when nothing waits any more: 'daemon gone' is good news,
+'DAEMON DIED' is not.
+
+Exit codes (LSB):
+  0 somebody waits, or there is nothing to wait for
+  1 the daemon died although a domU waits: xen-drbd-auto start
+  3 nothing was decided since the boot: xen-drbd-auto start
+
+Examples:
+  xen-drbd-auto status
+  xen-drbd-auto status --json";
+
+const EXPLAIN: &str = "\
+Oldest first: when it was decided so, what, and what was seen. The same again
+only counts. The words are those of: xen-drbd-auto status --help
+
+Examples:
+  xen-drbd-auto explain web";
+
+const FORCE: &str = "\
+First make sure, by its power switch or by eye, that the other host does not
+run it. It is refused while that host is seen Primary. If it runs there all
+the same, it runs twice, and what one of the two writes from now on is lost;
+what only the other host has written is lost in any case.
+
+Examples:
+  xen-drbd-auto force-start web --reason 'dom0-beta burnt down'";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start every domU that is safe to start; the others wait in the background, or are left alone
-    #[command(after_help = "Examples:\n  xen-drbd-auto start\n  /etc/init.d/xen-drbd-auto start")]
-    Start,
+    #[command(after_help = START)]
+    Start {
+        /// Let a quorum (DRBD 9) stand in for a missing host: it cannot write, but a domU may still execute there
+        #[arg(long)]
+        trust_quorum: bool,
+    },
     /// End the waiting; no domU is touched
-    #[command(after_help = "Examples:\n  xen-drbd-auto stop")]
+    #[command(after_help = STOP)]
     Stop,
     /// End the waiting and start again
-    #[command(after_help = "Examples:\n  xen-drbd-auto restart")]
-    Restart,
+    #[command(after_help = "No domU that runs is touched.\n\nExamples:\n  xen-drbd-auto restart")]
+    Restart {
+        /// Let a quorum (DRBD 9) stand in for a missing host: it cannot write, but a domU may still execute there
+        #[arg(long)]
+        trust_quorum: bool,
+    },
     /// Look again now
-    #[command(after_help = "Examples:\n  xen-drbd-auto reload")]
+    #[command(after_help = RELOAD)]
     Reload,
     /// The same as reload
     #[command(name = "force-reload", after_help = "Examples:\n  xen-drbd-auto force-reload")]
     ForceReload,
     /// What was decided for each domU, on what evidence, and when it is looked at again
-    #[command(after_help = "Examples:\n  xen-drbd-auto status\n  xen-drbd-auto status --json")]
+    #[command(after_help = STATUS)]
     Status {
         /// The same facts for machines
         #[arg(long)]
         json: bool,
     },
     /// Every decision about one domU since the boot
-    #[command(after_help = "Examples:\n  xen-drbd-auto explain web")]
+    #[command(after_help = EXPLAIN)]
     Explain {
         /// The domU
         #[arg(value_parser = domu)]
         domu: DomuName,
     },
     /// Start a domU although its peer cannot be asked, because you know that the other host is dead
-    #[command(
-        name = "force-start",
-        after_help = "What only the other host has written is lost for this domU.\n\nExamples:\n  xen-drbd-auto force-start web --reason 'dom0-beta burnt down'"
-    )]
+    #[command(name = "force-start", after_help = FORCE)]
     ForceStart {
         /// The domU
         #[arg(value_parser = domu)]
@@ -88,6 +159,18 @@ pub enum Verb {
         /// First decide once for every domU, as `start` does
         #[arg(long)]
         start: bool,
+        /// With --start: as `start` has it
+        #[arg(long, requires = "start")]
+        trust_quorum: bool,
+    },
+    /// Runs a program with the lock that our caller handed to us, and without handing it on: see [`super::keep`]
+    #[command(hide = true)]
+    Keep {
+        /// What it may take, in milliseconds; 0 is for ever
+        limit: u64,
+        /// The program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
     /// The header that an init script has (update-rc.d finds it in this executable)
     #[command(name = "init-info", hide = true)]

@@ -6,8 +6,8 @@ use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To, drbd, xen};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::Decision;
-use crate::core::boot::claim::holds;
-use crate::core::boot::diary::Outcome;
+use crate::core::boot::claim::{Proof, holds};
+use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::drbd::{Connection, Disk, Replica, Role};
 use crate::core::facts::resources_of;
 use crate::core::names::{DomuName, ResourceName};
@@ -34,9 +34,9 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
             format!("no config in {} defines {domu}, as far as they were understood\n  try: xen-drbd-auto start", boot::FOLDER);
         return Err(Stop::new(Exit::Usage, text));
     };
-    let mut diary = boot::diary(world);
+    let mut diary = boot::diary_to_go_on(world);
     let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
-    let by_force = may(&ground, planned, &names, &diary.guarded)?;
+    let by_force = may(&ground, planned, &names, &diary)?;
     for name in &names {
         if let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name) {
             world.say(To::Err, &format!("{name}: {}", lost(replica)));
@@ -44,12 +44,13 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
     }
     world.say(To::Log, &format!("force-start {domu}: {reason}"));
     // A crash from now on is known of; a second force-start takes it up.
-    names.iter().for_each(|name| diary.guard(name));
+    names.iter().for_each(|name| diary.guard(name, domu));
     diary.version = 1;
     boot::keep(world, &diary).map_err(failed)?;
-    let begun = promote(setting, &ground, &names, &by_force)
-        .and_then(|()| claim::is_unchanged(world, config, planned))
-        .and_then(|()| xen::create(world, ground.toolstack, &config.path(), false).map_err(|e| e.to_string()));
+    let begun =
+        promote(setting, &ground, &names, &by_force).and_then(|()| claim::is_unchanged(world, config, planned)).and_then(|()| {
+            xen::create(world, ground.toolstack, &config.path(), false, &look::lock_name(domu)).map_err(|e| e.to_string())
+        });
     // Roles and options as they were; with the domU there, only the options.
     for name in &names {
         claim::give_back(setting, &mut diary, name, begun.is_err());
@@ -70,7 +71,7 @@ fn promote(setting: Setting<'_>, ground: &Ground, names: &[ResourceName], by_for
     let world = setting.world;
     let generation = ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
     for name in names.iter().filter(|name| !by_force.contains(name)) {
-        claim::guard(world, ground, name)?;
+        claim::guard(world, ground, name, Proof::EveryPeer)?;
     }
     for name in names {
         match drbd::promote(world, name) {
@@ -84,20 +85,21 @@ fn promote(setting: Setting<'_>, ground: &Ground, names: &[ResourceName], by_for
         match by_force.contains(name) {
             true if replica.peer_is_primary() => return Err(format!("{name} is Primary on the other host as well")),
             true => {}
-            false => holds(replica)?,
+            false => holds(replica, Proof::EveryPeer)?,
         }
     }
     Ok(())
 }
 
 /// Whether a person's word is enough; the resources that need force because the peer cannot be asked.
-fn may(ground: &Ground, planned: &Planned, names: &[ResourceName], ours: &[ResourceName]) -> Result<Vec<ResourceName>, Stop> {
+fn may(ground: &Ground, planned: &Planned, names: &[ResourceName], diary: &Diary) -> Result<Vec<ResourceName>, Stop> {
     let refused =
         |why: String| Err(Stop::new(Exit::Refused, format!("{} is not started: {why}\n  nothing was touched", planned.domu)));
-    match round::decision(ground, planned, ours, None) {
+    match round::decision(ground, planned, diary, None) {
         Decision::Wait(_) | Decision::Claim(_) => {}
         decision => return refused(decision.to_string()),
     }
+    let ours = diary.guarded_for(&planned.domu);
     let mut by_force = Vec::new();
     for name in names {
         let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name && r.is_up()) else {
@@ -125,8 +127,9 @@ fn lost(replica: &Replica) -> String {
     match (away.is_empty(), replica.is_up_to_date()) {
         (true, _) => "every peer is connected; nothing is lost".to_string(),
         (false, true) => format!(
-            "not connected to {}; if that host runs the domU, it runs twice, and what one of the two writes from now on will be lost",
-            away.join(", ")
+            "not connected to {}; if {} runs the domU, it runs twice, and what one of the two writes from now on will be lost",
+            away.join(", "),
+            if away.len() == 1 { "that host" } else { "one of them" }
         ),
         (false, false) => format!(
             "not connected to {}, and the disk here is known to be older than the peer's: its last writes are lost",

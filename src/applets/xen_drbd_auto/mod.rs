@@ -7,6 +7,7 @@ pub mod claim;
 pub mod cli;
 pub mod daemon;
 mod force;
+mod keep;
 pub mod lsb;
 mod report;
 mod round;
@@ -28,6 +29,8 @@ pub struct Setting<'a> {
     pub root: Option<&'a str>,
     /// Where the tools are looked for first, likewise.
     pub path: Option<&'a str>,
+    /// Whether a quorum may stand in for a missing peer; `None`: as the last `start` was told.
+    pub trust_quorum: Option<bool>,
 }
 
 /// What a verb returns: an exit code, which for `status` is one of the LSB's.
@@ -40,16 +43,23 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Err(code) => return code,
     };
     let common = &cli.everywhere;
-    let setting = Setting { world, toolstack: common.toolstack, root: common.root.as_deref(), path: common.path.as_deref() };
+    let trust_quorum = match cli.verb {
+        Verb::Start { trust_quorum } | Verb::Restart { trust_quorum } => Some(trust_quorum),
+        Verb::Daemon { start: true, trust_quorum } => Some(trust_quorum),
+        _ => None,
+    };
+    let (root, path) = (common.root.as_deref(), common.path.as_deref());
+    let setting = Setting { world, toolstack: common.toolstack, root, path, trust_quorum };
     let ended = match &cli.verb {
-        Verb::Start => service::start(setting),
+        Verb::Start { .. } => service::start(setting),
         Verb::Stop => service::stop(setting),
-        Verb::Restart => service::stop(setting).and_then(|_| service::start(setting)),
+        Verb::Restart { .. } => service::stop(setting).and_then(|_| service::start(setting)),
         Verb::Reload | Verb::ForceReload => service::reload(setting),
         Verb::Status { json } => report::status(setting, *json),
         Verb::Explain { domu } => report::explain(setting, domu),
         Verb::ForceStart { domu, reason } => force::start(setting, domu, reason),
-        Verb::Daemon { start } => daemon::run(setting, *start),
+        Verb::Daemon { start, .. } => daemon::run(setting, *start),
+        Verb::Keep { limit, words } => Ok(keep::keep(world, *limit, words)),
         Verb::InitInfo => {
             world.say(To::Out, lsb::HEADER.trim());
             Ok(0)

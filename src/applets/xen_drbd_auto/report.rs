@@ -1,10 +1,10 @@
 //! status and explain: what was decided, on what evidence.
 
 use super::{Ended, Setting};
+use crate::adapters::foreign::Foreign;
 use crate::adapters::{To, boot};
 use crate::applets::exit::{Exit, Stop};
-use crate::core::boot::Decision;
-use crate::core::boot::diary::{Diary, Entry, Outcome};
+use crate::core::boot::diary::{Diary, Entry};
 use crate::core::names::DomuName;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     let world = setting.world;
     let diary = boot::diary(world);
     let daemon = world.lock_holder(boot::DAEMON);
+    let foreign = Foreign::look(world);
     let code = match (&daemon, diary.version, diary.must_wait()) {
         (Some(_), ..) => 0,
         (None, 0, _) => 3,
@@ -34,6 +35,8 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
                     "since": last.map(|e| e.since.to_string()),
                     "looked": last.map(|e| e.until.to_string()),
                     "times": last.map(|e| e.times),
+                    "well": last.is_some_and(|e| e.outcome.is_well()),
+                    "notes": foreign.of(world, file, pages.domu.as_deref()),
                 })
             })
             .collect();
@@ -41,8 +44,9 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
             "version": 1,
             "daemon": daemon,
             "next_look": diary.next_look.filter(|_| daemon.is_some()).map(|m| m.to_string()),
-            "guarded": diary.guarded.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+            "guarded": diary.guarded.keys().map(|r| r.as_str()).collect::<Vec<_>>(),
             "domus": domus,
+            "notes": foreign.of_all(),
         });
         world.say(To::Out, &all.to_string());
         return Ok(code);
@@ -51,15 +55,24 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     let width = diary.domus.iter().map(|(file, p)| name(file, &p.domu).chars().count()).max().unwrap_or(0);
     for (file, pages) in &diary.domus {
         let Some(last) = pages.entries.last() else { continue };
+        let name = name(file, &pages.domu);
         let evidence = last.outcome.evidence().lines().next().unwrap_or_default();
-        world.say(
-            To::Out,
-            &format!("{:width$}  {:8}  {evidence}  (since {})", name(file, &pages.domu), last.outcome.word(), last.since),
-        );
+        world.say(To::Out, &format!("{name:width$}  {:8}  {evidence}  (since {})", last.outcome.word(), last.since));
     }
     world.say(To::Out, &daemon_line(&diary, daemon.as_deref()));
-    for resource in &diary.guarded {
-        world.say(To::Out, &format!("The guard of {resource} is still on; it is taken off as soon as DRBD lets us."));
+    for resource in diary.guarded.keys() {
+        world.say(
+            To::Out,
+            &format!("The guard of {resource} (one Primary, fencing=resource-only) is still on; it is taken off as soon as DRBD lets us."),
+        );
+    }
+    for (file, pages) in &diary.domus {
+        for note in foreign.of(world, file, pages.domu.as_deref()) {
+            world.say(To::Out, &format!("note: {}: {note}", name(file, &pages.domu)));
+        }
+    }
+    for note in foreign.of_all() {
+        world.say(To::Out, &format!("note: {note}"));
     }
     Ok(code)
 }
@@ -74,22 +87,9 @@ fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
         (None, _) if diary.must_wait() => {
             "DAEMON DIED although somebody waits: xen-drbd-auto start   (no domU is touched by its death)".to_string()
         }
-        (None, _) if all_is_well(diary) => "daemon gone: nothing waits any more, all is well".to_string(),
+        (None, _) if diary.all_is_well() => "daemon gone: nothing waits any more, all is well".to_string(),
         (None, _) => "daemon gone: nothing waits any more; what is a fault, or does not run, needs a person".to_string(),
     }
-}
-
-/// Every domU runs: here, or where it was sent, or where its disks are Primary.
-fn all_is_well(diary: &Diary) -> bool {
-    diary.domus.values().filter_map(|pages| pages.entries.last()).all(|entry| match &entry.outcome {
-        Outcome::Started(_) | Outcome::Forced(_) => true,
-        Outcome::Decided(Decision::Exists(words)) => {
-            !["--", "migrating-", "paused", "suspended", "shut", "crash", "dying"].iter().any(|w| words.contains(w))
-        }
-        Outcome::Decided(Decision::Migrated(words)) => !words.contains("xen-migrate recover"),
-        Outcome::Decided(decision) => matches!(decision, Decision::Ignored(_)),
-        Outcome::SteppedBack(_) => false,
-    })
 }
 
 /// Every decision about one domU.
@@ -116,7 +116,10 @@ pub fn explain(setting: Setting<'_>, domu: &DomuName) -> Ended {
     if let (Some(at), Some(_)) = (diary.next_look, world.lock_holder(boot::DAEMON))
         && pages.entries.last().is_some_and(|e| !e.is_final())
     {
-        world.say(To::Out, &format!("It is looked at again on an event, on reload, or at {at}."));
+        world.say(To::Out, &format!("It is looked at again when DRBD reports a change, on reload, and at {at} at the latest."));
+    }
+    for note in Foreign::look(world).of(world, file, pages.domu.as_deref()) {
+        world.say(To::Out, &format!("note: {note}"));
     }
     Ok(0)
 }

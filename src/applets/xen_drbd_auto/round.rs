@@ -7,7 +7,7 @@ use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
-use crate::core::drbd::Configured;
+use crate::core::drbd::{Configured, Replica};
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use crate::core::xen::Domain;
@@ -28,8 +28,23 @@ pub struct Round {
     pub diary: Diary,
     /// The resources of those that wait: a change of these is a reason to look again.
     pub interest: Vec<ResourceName>,
+    /// What DRBD showed when it was decided; `None`: not all of it could be seen.
+    pub seen: Option<Vec<Replica>>,
     /// Whether each domU's outcome is good news or at least final.
     pub worst: Exit,
+    /// Why what was decided could not be kept.
+    pub unkept: Option<String>,
+}
+
+impl Round {
+    fn new(diary: Diary) -> Round {
+        Round { diary, interest: vec![], seen: None, worst: Exit::Done, unkept: None }
+    }
+
+    /// Into the file. That it is full costs whoever asks later, and no domU: who waits, waits all the same.
+    fn keep(&mut self, world: &dyn World) {
+        self.unkept = boot::keep(world, &self.diary).err();
+    }
 }
 
 /// The right to decide and to start, for one round.
@@ -46,15 +61,18 @@ pub fn begin(world: &dyn World, purpose: &str) -> Result<Box<dyn Held>, Stop> {
 /// Makes a round. The lock of [`begin`] is held.
 pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     let world = setting.world;
-    let mut diary = boot::diary(world);
+    let mut diary = boot::diary_to_go_on(world);
+    if let Some(trust) = setting.trust_quorum {
+        diary.trust_quorum = trust;
+    }
     diary.version = 1;
-    let ground = match look::ground(world, setting.toolstack) {
+    let ground = match look::ground_for_a_start(world, setting.toolstack) {
         Ok(ground) => ground,
         Err(error) => return nothing_seen(world, diary, which, &error.to_string()),
     };
     let configs = boot::configs(world, &ground).map_err(failed)?;
     diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
-    let mut round = Round { diary, interest: vec![], worst: Exit::Done };
+    let mut round = Round::new(diary);
     for config in &configs {
         let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());
         if which == Which::Waiting && settled {
@@ -70,8 +88,9 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         }
     }
     release(setting, &mut round.diary);
-    round.interest.extend(round.diary.guarded.clone());
-    boot::keep(world, &round.diary).map_err(failed)?;
+    round.interest.extend(round.diary.guarded.keys().cloned());
+    round.keep(world);
+    round.seen = Some(ground.drbd).filter(|drbd| drbd.unseen.is_empty() && drbd.generation.is_some()).map(|drbd| drbd.replicas);
     Ok(round)
 }
 
@@ -84,22 +103,23 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
         }
     }
     world.say(To::Err, &format!("nothing can be seen, so nothing is started: {why}"));
-    boot::keep(world, &diary).map_err(failed)?;
-    Ok(Round { diary, interest: vec![], worst: Exit::Done })
+    let mut round = Round::new(diary);
+    round.keep(world);
+    Ok(round)
 }
 
 /// Decides about one domU, and claims it where that is the decision.
 fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Planned, diary: &mut Diary) -> Outcome {
     let (world, domu) = (setting.world, &planned.domu);
     let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
-    match decision(ground, planned, &diary.guarded, busy) {
-        Decision::Claim(evidence) => claim::claim(setting, config, planned, diary, evidence),
+    match decision(ground, planned, diary, busy) {
+        Decision::Claim(evidence) => claim::claim(setting, ground, config, planned, diary, evidence),
         decision => Outcome::Decided(decision),
     }
 }
 
 /// What this look means for a domU; `busy` is whoever else is at work on it.
-pub fn decision(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy: Option<String>) -> Decision {
+pub fn decision(ground: &Ground, planned: &Planned, diary: &Diary, busy: Option<String>) -> Decision {
     let those = |of: fn(&Configured) -> bool| -> Vec<ResourceName> {
         ground.drbd.configured.iter().filter(|c| of(c)).map(|c| c.resource.clone()).collect()
     };
@@ -110,8 +130,9 @@ pub fn decision(ground: &Ground, planned: &Planned, ours: &[ResourceName], busy:
         copies: copies(ground, &planned.domu),
         row: ground.record.row(&planned.domu),
         replicas: &ground.drbd.replicas,
-        ours,
+        ours: &diary.guarded_for(&planned.domu),
         with_quorum: &with_quorum,
+        trust_quorum: diary.trust_quorum,
         for_good: &for_good,
         busy,
         unseen: &ground.drbd.unseen,
@@ -145,10 +166,12 @@ fn write_down(world: &dyn World, round: &mut Round, config: &ConfigFile, outcome
     {
         round.interest.extend(planned.disks.iter().filter_map(|d| d.resource.clone()));
     }
+    let nothing_done = matches!(outcome, Outcome::Decided(_));
     round.diary.note(&config.file, domu.as_deref(), Moment::from(world.now()), outcome);
-    // After every single one: a crash in the next one finds what was done.
-    if let Err(why) = boot::keep(world, &round.diary) {
-        world.say(To::Err, &format!("what was decided could not be kept: {why}"));
+    // After every single one that something was done for: a crash in the next one finds it. What was only decided is kept with
+    // the next deed, or at the end of the round.
+    if !nothing_done {
+        round.keep(world);
     }
 }
 
@@ -160,25 +183,17 @@ fn release(setting: Setting<'_>, diary: &mut Diary) {
         return;
     }
     // A look of its own: domUs have been started since the first one.
-    let Ok(ground) = look::ground(world, setting.toolstack) else { return };
-    let configs = boot::configs(world, &ground).unwrap_or_default();
-    for name in diary.guarded.clone() {
-        let mut owners = configs.iter().filter_map(|c| c.says.as_ref().ok());
-        let owner = owners.find(|p| p.disks.iter().any(|d| d.resource.as_ref() == Some(&name))).map(|p| &p.domu);
-        let held =
-            match owner.map(|domu| world.lock(&look::lock_name(domu), &format!("xen-drbd-auto: the options of {name} again"))) {
-                Some(Err(_)) => continue,
-                Some(Ok(held)) => Some(held),
-                None => None,
-            };
-        let received = owner.is_some_and(|domu| world.lock_holder(&look::receive_lock_name(domu)).is_some());
-        let moved = ground.record.rows.iter().any(|r| r.open.contains(&name) || (r.state.in_flight() && Some(&r.domu) == owner));
+    let Ok(ground) = look::ground_for_a_start(world, setting.toolstack) else { return };
+    for (name, owner) in diary.guarded.clone() {
+        let Ok(_held) = world.lock(&look::lock_name(&owner), &format!("xen-drbd-auto: the options of {name} again")) else {
+            continue;
+        };
+        let received = world.lock_holder(&look::receive_lock_name(&owner)).is_some();
+        let moved = ground.record.rows.iter().any(|r| r.open.contains(&name) || (r.state.in_flight() && r.domu == owner));
         if received || moved {
             continue;
         }
-        // Without a config nobody knows whose it was; DRBD itself does not let go of what is in use.
-        let runs = owner.is_some_and(|domu| !copies(&ground, domu).is_empty());
+        let runs = !copies(&ground, &owner).is_empty();
         claim::give_back(setting, diary, &name, !runs);
-        drop(held);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::round::{self, Which};
 use super::{Ended, Setting, failed};
-use crate::adapters::{Held, Summons, To, boot};
+use crate::adapters::foreign::Foreign;
+use crate::adapters::{Held, Summons, To, World, boot};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::Diary;
 use std::time::Duration;
@@ -10,20 +11,37 @@ use std::time::Duration;
 /// How long another round is waited for. It may be creating one domU after the other.
 const ROUND_TIME: Duration = Duration::from_secs(300);
 
+/// How long a daemon may take to end: an `xl create` that does not answer has five minutes, and what it made is destroyed then.
+const ENDING_TIME: Duration = Duration::from_secs(400);
+
+/// How long a daemon that was started may take until it waits, on a busy host.
+const BEGINNING_TIME: Duration = Duration::from_secs(30);
+
 /// Decides once for every domU, and leaves what must wait to the background.
 pub fn start(setting: Setting<'_>) -> Ended {
     let world = setting.world;
     // Held until somebody waits: a daemon that is just about to go cannot be mistaken for one that stays.
     let _held = patiently(setting)?;
     let round = round::make(setting, Which::All)?;
-    foreign(setting, &round.diary);
+    remark(world, &round.diary);
     if round.diary.domus.is_empty() {
         world.say(To::Out, &format!("No domU configs in {}.", boot::FOLDER));
     }
     if round.diary.must_wait() {
         wait_in_the_background(setting, &round.diary)?;
     }
-    Ok(round.worst.code())
+    match round.unkept {
+        Some(why) => Err(failed(unkept(&why))),
+        None => Ok(round.worst.code()),
+    }
+}
+
+/// Without a trace of what must be put back after a crash nothing is claimed; and who asks later is not told.
+fn unkept(why: &str) -> String {
+    format!(
+        "what was decided could not be kept: {why}\n  until that works no domU is started, and status and explain know nothing of this look\n  try: \
+         df -h /run; df -i /run   (make room there), then: xen-drbd-auto reload"
+    )
 }
 
 /// The daemon may be in the middle of a round, which ends by itself.
@@ -48,9 +66,15 @@ fn wait_in_the_background(setting: Setting<'_>, diary: &Diary) -> Result<(), Sto
     let is_there = world.summon(boot::DAEMON, Summons::Reload).map_err(|why| failed(format!("the waiting daemon: {why}")))?;
     if !is_there {
         world.begin(&daemon_argv(setting)).map_err(|why| failed(format!("the waiting daemon could not be started: {why}")))?;
-        // A stop or a status right behind this must find it.
+        // A stop or a status right behind this must find it; and where it could not begin, nobody waits.
         let start = world.clock();
-        while world.lock_holder(boot::DAEMON).is_none() && world.clock().saturating_sub(start) < Duration::from_secs(5) {
+        while world.lock_holder(boot::DAEMON).is_none() {
+            if world.clock().saturating_sub(start) > BEGINNING_TIME {
+                return Err(failed(format!(
+                    "the waiting daemon did not begin, so nobody waits for: {waits}\n  look: df -h /run; tail /var/log/syslog, or \
+                     journalctl -t xen-drbd-auto\n  try: xen-drbd-auto start"
+                )));
+            }
             world.rest(Duration::from_millis(20));
         }
     }
@@ -82,7 +106,7 @@ pub fn stop(setting: Setting<'_>) -> Ended {
     let start = world.clock();
     while let Some(who) = world.lock_holder(boot::DAEMON) {
         // It may be in the middle of a claim, which it finishes or takes back.
-        if world.clock().saturating_sub(start) > Duration::from_secs(120) {
+        if world.clock().saturating_sub(start) > ENDING_TIME {
             return Err(failed(format!("the daemon was asked to end and is still there: {who}")));
         }
         world.rest(Duration::from_millis(100));
@@ -104,23 +128,19 @@ pub fn reload(setting: Setting<'_>) -> Ended {
     }
 }
 
-/// Somebody else who would start the same domUs without a look at the roles.
-fn foreign(setting: Setting<'_>, diary: &Diary) {
-    let world = setting.world;
-    let auto = world.list(std::path::Path::new("/etc/xen/auto")).unwrap_or_default();
+/// Whoever else would start the same domUs, and what in the folder is no config.
+pub fn remark(world: &dyn World, diary: &Diary) {
+    let foreign = Foreign::look(world);
     for (file, pages) in &diary.domus {
-        let twice = auto.iter().find(|name| *name == file || pages.domu.as_ref() == Some(name));
-        if let Some(name) = twice {
-            world.say(
-                To::Err,
-                &format!(
-                    "note: /etc/xen/auto/{name}: xendomains starts it as well, and does not look at the roles; remove the link"
-                ),
-            );
+        let name = pages.domu.as_deref().unwrap_or(file);
+        for note in foreign.of(world, file, pages.domu.as_deref()) {
+            world.say(To::Err, &format!("note: {name}: {note}"));
         }
     }
-    const LIBVIRT: &str = "/etc/systemd/system/multi-user.target.wants";
-    if world.list(std::path::Path::new(LIBVIRT)).unwrap_or_default().iter().any(|n| n == "libvirt-guests.service") {
-        world.say(To::Err, "note: libvirt-guests is enabled: it starts and stops domUs as well, and does not look at the roles");
+    for note in foreign.of_all() {
+        world.say(To::Err, &format!("note: {note}"));
+    }
+    for (file, why) in boot::left_out(world) {
+        world.say(To::Out, &format!("{file}: left out: {why}"));
     }
 }

@@ -11,8 +11,8 @@ use crate::adapters::look::{self, DrbdGround};
 use crate::adapters::{Call, Ended, Flow, Halt, Held, Input, LockError, Output, To, World, here, store};
 use crate::core::facts::ReplicaSeen;
 use crate::core::migrate::{gate, permit::permit};
-use crate::core::names::{HostName, ResourceName};
-use crate::core::record::State;
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::record::{Row, State};
 use crate::core::request::Coming;
 use crate::core::step::Deed;
 use std::time::Duration;
@@ -61,8 +61,24 @@ fn admit<'a>(setting: Setting<'a>, peer: Option<HostName>, what: Option<Coming>)
         Err(LockError::Held(who)) => return Err(format!("{domu} is being received already: {who}")),
         Err(LockError::Io(why)) => return Err(format!("the lock of {domu}: {why}")),
     };
+    forget_an_earlier_end(world, domu)?;
     let keeper = Keeper::new(setting, us, peer, coming)?;
     Ok(Admitted { keeper: Some(keeper), _held: Some(held) })
+}
+
+/// An earlier transfer under the same row may have ended before it was permitted to run. This one may be permitted, and whoever settles it
+/// must not read that word then. Asked anew: the earlier one wrote it down before it let go of the lock that is ours now.
+fn forget_an_earlier_end(world: &dyn World, domu: &DomuName) -> Result<(), String> {
+    let told = |error: store::StoreError| error.to_string();
+    if !store::record(world).map_err(told)?.row(domu).is_some_and(|row| row.never) {
+        return Ok(());
+    }
+    store::update(world, |record| {
+        if let Some(row) = record.row(domu).cloned() {
+            record.put(Row { never: false, ..row });
+        }
+    })
+    .map_err(told)
 }
 
 /// Lets it pass through the gate.

@@ -9,13 +9,92 @@
 //! That look is why no domU is created twice: if each had seen the other one Secondary after its own promotion, each promotion would
 //! have come after the other. Leaving the flag off for longer is worse: an end that is rebooted meanwhile comes back with the flag of its
 //! file, and two ends whose flags differ refuse to connect (row 10).
+//!
+//! A quorum (DRBD 9, where the operator's file asks for one) stands in for peers that are missing: of any two parts of a cluster at most one
+//! has a majority, a promotion is agreed upon with every connected node, and without the majority it is refused with `(-25) No quorum`.
+//! `fencing=resource-only` would refuse it beside a missing peer whatever the majority (drbd_state.c, `is_valid_transition`), so such a
+//! claim leaves the fencing of the file as it is.
 
-use crate::core::drbd::{Fencing, Generation, Options, Replica, Role};
+use crate::core::drbd::{Connection, Fencing, Generation, Options, Replica, Role};
 use crate::core::xen::{BlockDevice, Domain, ShutdownReason};
 
+/// What proves that no other host runs it, and so what the guard must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Every peer is connected and says so.
+    EveryPeer,
+    /// A majority has agreed; the rest cannot write.
+    Quorum,
+}
+
+/// What a resource whose peers are all Secondary, as far as they are seen, proves; `None`: nothing. `asked_for`: the operator's file asks
+/// for a quorum; without that DRBD says `quorum:yes` to everybody.
+pub fn proof(replica: &Replica, asked_for: bool) -> Option<Proof> {
+    if replica.peers.is_empty()
+        || replica.peers.iter().any(|p| p.connection == Connection::Connected && p.role != Role::Secondary)
+    {
+        return None;
+    }
+    if replica.is_connected() {
+        return Some(Proof::EveryPeer);
+    }
+    // StandAlone is no missing peer: DRBD, or a person, has parted the two, and a person must say who is right.
+    let missing_only = replica.peers.iter().all(|p| p.connection != Connection::StandAlone && p.role != Role::Primary);
+    (missing_only && asked_for && has_majority(replica)).then_some(Proof::Quorum)
+}
+
+fn has_majority(replica: &Replica) -> bool {
+    !replica.volumes.is_empty() && replica.volumes.iter().all(|v| v.quorum == Some(true))
+}
+
+/// One deed of a claim. What is done to a resource is done to each of the domU's before the next deed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// What will have to be put back is written down, so that a crash at any later point leaves a trace.
+    WriteDown,
+    /// The options of [`guarded`], on our side.
+    Guard,
+    /// Primary.
+    Promote,
+    /// What DRBD shows now: [`holds`].
+    LookAgain,
+    /// The domU.
+    Create,
+    /// How it stands: [`stands`].
+    LookAtIt,
+    /// What we created is destroyed, and only that.
+    Destroy,
+    /// Secondary.
+    Demote,
+    /// The options of the operator's file; then what was written down is crossed out.
+    PutBack,
+}
+
+impl Deed {
+    /// A claim begins with this.
+    pub const FIRST: Deed = Deed::WriteDown;
+
+    /// What follows; `None`: the claim is over. What goes wrong on the way up turns us round; the way back is gone to its end, whatever
+    /// cannot be done on it.
+    pub fn next(self, went_well: bool) -> Option<Deed> {
+        match self {
+            Deed::Destroy => Some(Deed::Demote),
+            Deed::Demote => Some(Deed::PutBack),
+            Deed::PutBack => None,
+            _ if !went_well => Some(Deed::Destroy),
+            Deed::WriteDown => Some(Deed::Guard),
+            Deed::Guard => Some(Deed::Promote),
+            Deed::Promote => Some(Deed::LookAgain),
+            Deed::LookAgain => Some(Deed::Create),
+            Deed::Create => Some(Deed::LookAtIt),
+            Deed::LookAtIt => Some(Deed::PutBack),
+        }
+    }
+}
+
 /// The options while it is claimed: no second Primary, and none towards a peer that cannot be asked. A stronger policy is kept.
-pub fn guarded(now: &Options) -> Options {
-    let fencing = if now.fencing.guards() { now.fencing.clone() } else { Fencing::ResourceOnly };
+pub fn guarded(now: &Options, proof: Proof) -> Options {
+    let fencing = if proof == Proof::Quorum || now.fencing.guards() { now.fencing.clone() } else { Fencing::ResourceOnly };
     Options { two_primaries: false, fencing }
 }
 
@@ -25,7 +104,7 @@ pub fn can_be_guarded(generation: Generation) -> bool {
 }
 
 /// After the promotion: may the domU be created? The error says what was seen instead; then we step back.
-pub fn holds(replica: &Replica) -> Result<(), String> {
+pub fn holds(replica: &Replica, claimed_on: Proof) -> Result<(), String> {
     let name = &replica.resource;
     if replica.role != Role::Primary {
         return Err(format!("{name} was promoted and is {}", replica.role));
@@ -33,9 +112,10 @@ pub fn holds(replica: &Replica) -> Result<(), String> {
     if let Some(peer) = replica.peers.iter().find(|p| p.role == Role::Primary) {
         return Err(format!("{name} is Primary on {} as well", peer.name));
     }
-    if !replica.is_connected() || replica.peers.iter().any(|p| p.role != Role::Secondary) {
+    if proof(replica, claimed_on == Proof::Quorum).is_none() {
         let words: Vec<String> = replica.peers.iter().map(|p| format!("{} {} {}", p.name, p.connection, p.role)).collect();
-        return Err(format!("{name} lost its peer while it was promoted ({})", words.join(", ")));
+        let lost = if claimed_on == Proof::Quorum { "its quorum" } else { "its peer" };
+        return Err(format!("{name} lost {lost} while it was promoted ({})", words.join(", ")));
     }
     if !replica.is_up_to_date() {
         return Err(format!("{name} is not UpToDate any more"));
@@ -102,16 +182,34 @@ mod tests {
     }
 
     #[test]
+    fn each_deed_waits_for_the_one_before_and_the_way_back_is_gone_to_its_end() {
+        let path = |fails: Option<Deed>| {
+            std::iter::successors(Some(Deed::FIRST), |deed| deed.next(Some(*deed) != fails)).collect::<Vec<_>>()
+        };
+        use Deed::*;
+        assert_eq!(path(None), [WriteDown, Guard, Promote, LookAgain, Create, LookAtIt, PutBack]);
+        for (deeds, fails) in [(1, WriteDown), (2, Guard), (3, Promote), (4, LookAgain), (5, Create), (6, LookAtIt)] {
+            let way = path(Some(fails));
+            assert_eq!(way[deeds - 1], fails);
+            assert_eq!(way[deeds..], [Destroy, Demote, PutBack], "{fails:?}");
+        }
+        assert!([Destroy, Demote].iter().all(|deed| deed.next(false) == deed.next(true)));
+        assert_eq!(PutBack.next(false), None);
+    }
+
+    #[test]
     fn the_guard_forbids_both_ways_and_weakens_nothing() {
         let now = Options { two_primaries: true, fencing: Fencing::DontCare };
-        assert_eq!(guarded(&now), Options { two_primaries: false, fencing: Fencing::ResourceOnly });
+        assert_eq!(guarded(&now, Proof::EveryPeer), Options { two_primaries: false, fencing: Fencing::ResourceOnly });
+        // DRBD would refuse beside a missing peer, with a quorum or without.
+        assert_eq!(guarded(&now, Proof::Quorum), Options { two_primaries: false, fencing: Fencing::DontCare });
         let strong = Options { two_primaries: true, fencing: Fencing::Stonith };
-        assert_eq!(guarded(&strong).fencing, Fencing::Stonith);
+        assert_eq!(guarded(&strong, Proof::EveryPeer).fencing, Fencing::Stonith);
     }
 
     #[test]
     fn only_connected_to_secondaries_and_primary_itself_it_holds() {
-        assert_eq!(holds(&promoted()), Ok(()));
+        assert_eq!(holds(&promoted(), Proof::EveryPeer), Ok(()));
         for spoil in [
             |r: &mut Replica| r.role = Role::Secondary,
             |r: &mut Replica| r.peers[0].role = Role::Primary,
@@ -122,7 +220,32 @@ mod tests {
         ] {
             let mut replica = promoted();
             spoil(&mut replica);
-            assert!(holds(&replica).is_err(), "{replica:?}");
+            assert!(holds(&replica, Proof::EveryPeer).is_err(), "{replica:?}");
+        }
+    }
+
+    #[test]
+    fn with_the_majority_a_missing_peer_is_no_obstacle_and_everything_else_is() {
+        let mut with = promoted();
+        with.volumes[0].quorum = Some(true);
+        let mut missing = with.peers[0].clone();
+        (missing.name, missing.connection, missing.role) = ("third".into(), Connection::Connecting, Role::Unknown);
+        with.peers.push(missing);
+        assert_eq!(holds(&with, Proof::Quorum), Ok(()));
+        assert!(holds(&with, Proof::EveryPeer).is_err());
+        for spoil in [
+            |r: &mut Replica| r.role = Role::Secondary,
+            |r: &mut Replica| r.volumes[0].quorum = Some(false),
+            |r: &mut Replica| r.volumes[0].quorum = None,
+            |r: &mut Replica| r.volumes[0].disk = Disk::Outdated,
+            |r: &mut Replica| r.peers[0].role = Role::Primary,
+            |r: &mut Replica| r.peers[0].role = Role::Unknown,
+            |r: &mut Replica| r.peers[1].role = Role::Primary,
+            |r: &mut Replica| r.peers[1].connection = Connection::StandAlone,
+        ] {
+            let mut replica = with.clone();
+            spoil(&mut replica);
+            assert!(holds(&replica, Proof::Quorum).is_err(), "{replica:?}");
         }
     }
 

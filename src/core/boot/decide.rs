@@ -1,5 +1,6 @@
 //! One domU, from one look. All its DRBD disks, all their volumes and all their peers count.
 
+use super::claim::{self, Proof};
 use crate::core::drbd::{Connection, Disk, Peer, Replica, Replication, Role};
 use crate::core::facts::{DiskSeen, resources_of};
 use crate::core::names::{DomuName, ResourceName};
@@ -25,6 +26,9 @@ pub struct Case<'a> {
     pub ours: &'a [ResourceName],
     /// The resources for which the operator's file asks for a quorum (DRBD 9).
     pub with_quorum: &'a [ResourceName],
+    /// Whether a quorum may stand in for a peer that is missing. It keeps a missing host from writing, not a domU there from executing:
+    /// so a person must have said so.
+    pub trust_quorum: bool,
     /// The resources for which the operator's file allows two Primaries for good.
     pub for_good: &'a [ResourceName],
     /// Who works on it, or receives it, just now.
@@ -39,19 +43,36 @@ pub struct Case<'a> {
 pub enum Decision {
     /// Its config is not understood, or brings no DRBD disk: a person must mend it.
     Fault(String),
-    /// It is here already, in some state.
-    Exists(String),
-    /// The record says that it was moved, or is on its way.
-    Migrated(String),
-    /// Another host has a disk of it Primary.
-    Ignored(String),
+    /// It is here already, in some state. Well: it executes, and under its own name.
+    Exists(Seen),
+    /// The record says that it was moved, or is on its way. Well: nothing is left to be settled.
+    Migrated(Seen),
+    /// Another host has a disk of it Primary. Well: that host alone.
+    Ignored(Seen),
     /// The roles prove that nobody runs it.
     Claim(String),
     /// Not known, or not now.
     Wait(String),
 }
 
+/// What was seen of a domU that is left alone, and whether a person can leave it alone as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// In a sentence.
+    pub evidence: String,
+    /// It runs somewhere, as far as this host can know, and nothing is to be settled.
+    pub well: bool,
+}
+
 impl Decision {
+    /// Whether the domU runs somewhere, as far as this host can know, and needs nobody.
+    pub fn is_well(&self) -> bool {
+        match self {
+            Decision::Exists(seen) | Decision::Migrated(seen) | Decision::Ignored(seen) => seen.well,
+            Decision::Fault(_) | Decision::Claim(_) | Decision::Wait(_) => false,
+        }
+    }
+
     /// One word.
     pub fn word(&self) -> &'static str {
         match self {
@@ -67,12 +88,8 @@ impl Decision {
     /// What was seen.
     pub fn evidence(&self) -> &str {
         match self {
-            Decision::Fault(e)
-            | Decision::Exists(e)
-            | Decision::Migrated(e)
-            | Decision::Ignored(e)
-            | Decision::Claim(e)
-            | Decision::Wait(e) => e,
+            Decision::Fault(e) | Decision::Claim(e) | Decision::Wait(e) => e,
+            Decision::Exists(seen) | Decision::Migrated(seen) | Decision::Ignored(seen) => &seen.evidence,
         }
     }
 }
@@ -92,19 +109,32 @@ pub fn decide(case: &Case<'_>) -> Decision {
     if !case.copies.is_empty() {
         let words: Vec<String> =
             case.copies.iter().map(|d| format!("{} is {} (id {})", d.name, d.state.in_words(), d.id)).collect();
-        return Decision::Exists(words.join(", "));
+        let well = case.copies.iter().all(|d| d.name == case.domu.as_str() && d.state.executes());
+        return Decision::Exists(Seen { evidence: words.join(", "), well });
     }
     let seen: Vec<(&ResourceName, Option<&Replica>)> =
         resources.iter().map(|name| (*name, case.replicas.iter().find(|r| r.resource == **name && r.is_up()))).collect();
     if let Some(row) = case.row
-        && let Some(text) = moved(case.domu, row, &seen)
+        && let Some(moved) = moved(case, row, &seen)
     {
-        return Decision::Migrated(text);
+        return Decision::Migrated(moved);
     }
     // Whatever else is unknown: a Primary elsewhere is the one certain reason to keep away.
     for (name, replica) in &seen {
-        if let Some(peer) = replica.and_then(|r| r.peers.iter().find(|p| p.role == Role::Primary)) {
-            return Decision::Ignored(format!("{name} is Primary on {}: it runs there, or somebody uses its disk", called(peer)));
+        let Some(replica) = replica else { continue };
+        if let Some(peer) = replica.peers.iter().find(|p| p.role == Role::Primary) {
+            let who = called(peer);
+            // Our own claim beside somebody else's is stepped back from; this is what nobody of ours did.
+            if replica.role == Role::Primary && !case.ours.contains(name) {
+                let evidence = format!(
+                    "{name} is Primary here and on {who} at once, and it does not run here: a person must look on both hosts who uses it: \
+                     fuser -v /dev/drbd{}",
+                    minor(replica)
+                );
+                return Decision::Ignored(Seen { evidence, well: false });
+            }
+            let evidence = format!("{name} is Primary on {who}: it runs there, or somebody uses its disk");
+            return Decision::Ignored(Seen { evidence, well: true });
         }
     }
     if let Some(who) = &case.busy {
@@ -123,34 +153,48 @@ pub fn decide(case: &Case<'_>) -> Decision {
     if !doubts.is_empty() {
         return Decision::Wait(doubts.join("; "));
     }
-    let evidence: Vec<String> = seen.iter().map(|(name, r)| proof(name, r.is_some_and(Replica::is_connected))).collect();
+    let evidence: Vec<String> = seen.iter().filter_map(|(_, replica)| *replica).map(proved).collect();
     Decision::Claim(evidence.join("; "))
 }
 
-fn proof(name: &ResourceName, connected: bool) -> String {
-    match connected {
-        true => format!("{name}: every peer connected and Secondary, UpToDate here"),
-        false => format!("{name}: quorum, nobody Primary, UpToDate here"),
+/// What proves that nobody runs it; there is no doubt left.
+fn proved(replica: &Replica) -> String {
+    let name = &replica.resource;
+    if replica.is_connected() {
+        return format!("{name}: every peer connected and Secondary, UpToDate here");
     }
+    format!("{name}: quorum, nobody Primary, UpToDate here; without {}", missing(replica))
+}
+
+/// The peers that are not connected, by name.
+fn missing(replica: &Replica) -> String {
+    let names: Vec<&str> = replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(called).collect();
+    names.join(", ")
 }
 
 /// What the record says of a domU that is elsewhere or on its way; `None` where it says nothing against a start here.
-fn moved(domu: &DomuName, row: &Row, seen: &[(&ResourceName, Option<&Replica>)]) -> Option<String> {
+fn moved(case: &Case<'_>, row: &Row, seen: &[(&ResourceName, Option<&Replica>)]) -> Option<Seen> {
+    let domu = case.domu;
     let since = format!("{} {} since {}", row.state, row.host, row.since);
     match row.state {
         State::Here | State::Visiting => None,
         State::Away | State::Passed => {
             let nowhere = seen.iter().all(|(_, r)| r.is_some_and(|r| r.is_connected() && r.peers.iter().all(is_secondary)));
-            Some(match nowhere {
+            let evidence = match nowhere {
                 true => format!(
                     "the record says {since}, and DRBD shows that no host has its disks Primary: it does not run there; to settle it: \
                      xen-migrate recover {domu}"
                 ),
                 false => format!("the record says {since}; to bring it back: xen-migrate reverse {domu}"),
-            })
+            };
+            Some(Seen { evidence, well: !nowhere })
         }
         State::Leaving | State::Returning | State::Arriving => {
-            Some(format!("the record says {since}: a migration was interrupted; to settle it: xen-migrate recover {domu}"))
+            let evidence = match &case.busy {
+                Some(who) => format!("the record says {since}, and somebody is at work on it: {who}"),
+                None => format!("the record says {since}: a migration was interrupted; to settle it: xen-migrate recover {domu}"),
+            };
+            Some(Seen { evidence, well: false })
         }
     }
 }
@@ -183,15 +227,22 @@ fn doubt(replica: &Replica, case: &Case<'_>) -> Option<String> {
     if replica.peers.is_empty() {
         return Some(format!("{name} has no peer: whether another host runs it cannot be known"));
     }
-    if let Some(peer) = replica.peers.iter().find(|p| p.connection != Connection::Connected || !is_secondary(p)) {
-        // A majority that shares a quorum leaves no place for another Primary.
-        let majority = case.with_quorum.contains(name)
-            && replica.may_promote == Some(true)
-            && !replica.volumes.is_empty()
-            && replica.volumes.iter().all(|v| v.quorum == Some(true));
-        if !majority {
-            return Some(apart(name, peer, case.for_good.contains(name)));
-        }
+    let by = claim::proof(replica, case.with_quorum.contains(name));
+    if by.is_none() {
+        let unseen = replica.peers.iter().find(|p| p.connection != Connection::Connected || !is_secondary(p));
+        let nothing = || format!("{name}: it is not seen that nobody else runs it");
+        return Some(unseen.map_or_else(nothing, |peer| apart(name, peer, case.for_good.contains(name))));
+    }
+    if by == Some(Proof::Quorum) && !case.trust_quorum {
+        return Some(format!(
+            "{name} has a quorum without {}: nothing is written there, and whether a domU still executes there cannot be known; to start \
+             it all the same: xen-drbd-auto start --trust-quorum",
+            missing(replica)
+        ));
+    }
+    // DRBD's own word counts as well: its quorum can want more than a majority of nodes (quorum-minimum-redundancy).
+    if by == Some(Proof::Quorum) && replica.may_promote != Some(true) {
+        return Some(format!("{name} has a quorum without {}, and DRBD does not promote it (may_promote:no)", missing(replica)));
     }
     replica.volumes.iter().find(|v| v.disk != Disk::UpToDate).map(|volume| {
         let copying = replica

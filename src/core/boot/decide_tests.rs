@@ -62,6 +62,7 @@ struct World {
     replicas: Vec<Replica>,
     ours: Vec<ResourceName>,
     with_quorum: Vec<ResourceName>,
+    trust_quorum: bool,
     for_good: Vec<ResourceName>,
     busy: Option<String>,
     unseen: Vec<String>,
@@ -75,6 +76,7 @@ fn world() -> World {
         replicas: vec![healthy("r0"), healthy("r1"), healthy("other")],
         ours: vec![],
         with_quorum: vec![],
+        trust_quorum: false,
         for_good: vec![],
         busy: None,
         unseen: vec![],
@@ -91,6 +93,7 @@ fn decided(world: &World) -> Decision {
         replicas: &world.replicas,
         ours: &world.ours,
         with_quorum: &world.with_quorum,
+        trust_quorum: world.trust_quorum,
         for_good: &world.for_good,
         busy: world.busy.clone(),
         unseen: &world.unseen,
@@ -218,6 +221,20 @@ fn a_disk_that_somebody_uses_here_is_not_ours_unless_we_made_it_primary() {
 }
 
 #[test]
+fn two_that_are_primary_for_no_reason_are_a_persons_business() {
+    let both = |w: &mut World| {
+        w.replicas[0].role = Role::Primary;
+        w.replicas[0].peers[0].role = Role::Primary;
+    };
+    spoilt(both, "ignored", "Primary here and on");
+    let ours = |w: &mut World| {
+        both(w);
+        w.ours = vec![name("r0")];
+    };
+    spoilt(ours, "ignored", "it runs there");
+}
+
+#[test]
 fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
     let lonely = |w: &mut World| {
         w.replicas[0].peers[0].connection = Connection::Connecting;
@@ -227,9 +244,15 @@ fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
     };
     // Without a quorum in the operator's file DRBD says `quorum:yes` and `may_promote:yes` to everybody.
     spoilt(lonely, "wait", "not connected");
-    let with = |w: &mut World| {
+    // It keeps the missing host from writing, not a domU there from executing.
+    let asked = |w: &mut World| {
         lonely(w);
         w.with_quorum = vec![name("r0")];
+    };
+    spoilt(asked, "wait", "--trust-quorum");
+    let with = |w: &mut World| {
+        asked(w);
+        w.trust_quorum = true;
     };
     spoilt(with, "claim", "quorum");
     for spoil in [
@@ -238,6 +261,9 @@ fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
         |w: &mut World| w.replicas[0].volumes[0].quorum = Some(false),
         |w: &mut World| w.replicas[0].volumes[0].quorum = None,
         |w: &mut World| w.replicas[0].volumes[0].disk = Disk::Outdated,
+        |w: &mut World| w.replicas[0].peers[0].connection = Connection::StandAlone,
+        |w: &mut World| w.replicas[0].peers[0].connection = Connection::Connected,
+        |w: &mut World| w.replicas[0].peers.clear(),
     ] {
         spoilt(
             |w| {
@@ -248,4 +274,40 @@ fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
             "r0",
         );
     }
+}
+
+#[test]
+fn what_needs_nobody_is_told_apart_from_what_does() {
+    let is_well = |spoil: &dyn Fn(&mut World)| {
+        let mut world = world();
+        spoil(&mut world);
+        decided(&world).is_well()
+    };
+    assert!(is_well(&|w| w.copies = vec![domain("web")]));
+    for called in ["web--incoming", "web--migratedaway", "migrating-web"] {
+        assert!(!is_well(&|w| w.copies = vec![domain(called)]), "{called}");
+        assert!(!is_well(&|w| w.copies = vec![domain("web"), domain(called)]), "{called}");
+    }
+    assert!(!is_well(&|w| {
+        let mut paused = domain("web");
+        paused.state.paused = true;
+        w.copies = vec![paused];
+    }));
+    let secondary = |w: &mut World| w.row = Some(row(State::Away));
+    assert!(!is_well(&secondary), "DRBD shows that it does not run there");
+    let primary = |w: &mut World| w.replicas[0].peers[0].role = Role::Primary;
+    assert!(is_well(&primary));
+    assert!(is_well(&|w| {
+        secondary(w);
+        primary(w);
+    }));
+    assert!(!is_well(&|w| {
+        primary(w);
+        w.replicas[0].role = Role::Primary;
+    }));
+    for state in [State::Leaving, State::Returning, State::Arriving] {
+        assert!(!is_well(&|w| w.row = Some(row(state))), "{state}");
+    }
+    assert!(!is_well(&|w| w.disks = vec![disk(None)]), "a fault");
+    assert!(!is_well(&|w| w.replicas[0].peers.clear()), "it waits");
 }

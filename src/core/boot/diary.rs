@@ -1,10 +1,10 @@
 //! What was decided when, for whoever asks later: `status`, `explain`, and the next start.
 
 use super::Decision;
-use crate::core::names::ResourceName;
+use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The newest entries of one domU that are kept. A domU that waits for a year is looked at a hundred thousand times, and nearly always
 /// the same is seen: the same decision again is no new entry.
@@ -19,9 +19,13 @@ pub struct Diary {
     /// Every domU of the folder, by its config's file name.
     #[serde(default)]
     pub domus: BTreeMap<String, Pages>,
-    /// The resources that a claim has guarded, and perhaps made Primary: put back at once, or after a crash.
+    /// The resources that a claim has guarded, and perhaps made Primary, with the domU they were claimed for: put back at once, or
+    /// after a crash.
     #[serde(default)]
-    pub guarded: Vec<ResourceName>,
+    pub guarded: BTreeMap<ResourceName, DomuName>,
+    /// Whether the last `start` was told that a quorum may stand in for a missing peer; the daemon goes on with that.
+    #[serde(default)]
+    pub trust_quorum: bool,
     /// When the waiting daemon looks again; `None`: nobody waits.
     #[serde(default)]
     pub next_look: Option<Moment>,
@@ -89,6 +93,15 @@ impl Outcome {
         }
     }
 
+    /// The domU runs somewhere, as far as this host can know, and needs nobody.
+    pub fn is_well(&self) -> bool {
+        match self {
+            Outcome::Started(_) | Outcome::Forced(_) => true,
+            Outcome::SteppedBack(_) => false,
+            Outcome::Decided(decision) => decision.is_well(),
+        }
+    }
+
     /// What was seen.
     pub fn evidence(&self) -> &str {
         match self {
@@ -114,16 +127,19 @@ impl Diary {
         pages.entries.drain(..surplus);
     }
 
-    /// A resource comes under the guard.
-    pub fn guard(&mut self, resource: &ResourceName) {
-        if !self.guarded.contains(resource) {
-            self.guarded.push(resource.clone());
-        }
+    /// A resource comes under the guard, for a domU.
+    pub fn guard(&mut self, resource: &ResourceName, domu: &DomuName) {
+        self.guarded.insert(resource.clone(), domu.clone());
     }
 
     /// The guard of a resource is off.
     pub fn release(&mut self, resource: &ResourceName) {
-        self.guarded.retain(|r| r != resource);
+        self.guarded.remove(resource);
+    }
+
+    /// The resources that are, or were, under the guard for this domU.
+    pub fn guarded_for(&self, domu: &DomuName) -> Vec<ResourceName> {
+        self.guarded.iter().filter(|(_, whose)| *whose == domu).map(|(name, _)| name.clone()).collect()
     }
 
     /// The last outcome of a config.
@@ -133,12 +149,18 @@ impl Diary {
 
     /// Files that are gone are forgotten.
     pub fn keep_only(&mut self, files: &[String]) {
+        let files: BTreeSet<&String> = files.iter().collect();
         self.domus.retain(|file, _| files.contains(file));
     }
 
     /// Somebody waits, or something must still be put back.
     pub fn must_wait(&self) -> bool {
         self.waiting().next().is_some() || !self.guarded.is_empty()
+    }
+
+    /// Every domU runs: here, or where it was sent, or where its disks are Primary.
+    pub fn all_is_well(&self) -> bool {
+        self.domus.values().filter_map(|pages| pages.entries.last()).all(|entry| entry.outcome.is_well())
     }
 
     /// The configs whose domU still waits.

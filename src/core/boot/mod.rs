@@ -10,4 +10,4 @@ mod decide;
 pub mod diary;
 pub mod timer;
 
-pub use decide::{Case, Decision, decide};
+pub use decide::{Case, Decision, Seen, decide};

@@ -133,13 +133,18 @@ pub fn read(file_name: &str, text: &[u8], toolstack: Toolstack) -> Result<DomuCo
 ///
 /// Editors and package managers leave copies beside the original; started, such a copy would be an old version of the
 /// domU. Refused are hidden files, backups (`web~`, `#web#`, `web.bak`, `web.orig`, `web.old`, `web.save`), what `dpkg`, `ucf` and
-/// `rpm` put aside, swap files, unfinished files, what a person has switched off (`web.disabled`), xend's own formats (`.sxp`,
-/// `.xml`) and a `README`.
+/// `rpm` put aside, swap files, unfinished files, archives, what a person has switched off (`web.disabled`), xend's own formats (`.sxp`,
+/// `.xml`), a `README`, and whatever stands behind the ending of a config (`web.cfg.hidden`, `web.cfg.1`, `web.conf-2026`).
+///
+/// xendomains takes every file of its folder (facts 6), so a person who switches a domU off there moves its file away; here a new name
+/// is enough.
 pub fn is_config_file_name(name: &str) -> bool {
-    const ENDS: [&str; 20] = [
-        "~", "#", ".bak", ".backup", ".orig", ".old", ".rej", ".save", ".swp", ".swo", ".swn", ".swx", ".tmp", ".part",
-        ".disabled", ".off", ".sxp", ".xml", ".lock", ".pid",
+    const ENDS: [&str; 35] = [
+        "~", "#", ".bak", ".backup", ".bck", ".bkp", ".orig", ".old", ".prev", ".copy", ".new", ".rej", ".save", ".sav", ".swp",
+        ".swo", ".swn", ".swx", ".tmp", ".temp", ".part", ".disabled", ".disable", ".hidden", ".off", ".sxp", ".xml", ".lock",
+        ".pid", ".gz", ".bz2", ".xz", ".zst", ".zip", ".tar",
     ];
+    const CONFIGS: [&str; 2] = [".cfg", ".conf"];
     const MIDDLES: [&str; 3] = [".dpkg-", ".ucf-", ".rpm"];
     let lower = name.to_ascii_lowercase();
     let packaged = MIDDLES.iter().any(|middle| {
@@ -151,8 +156,14 @@ pub fn is_config_file_name(name: &str) -> bool {
         && !name.chars().any(char::is_control)
         && !ENDS.iter().any(|end| lower.ends_with(end))
         && !packaged
+        && !CONFIGS.iter().any(|end| lower.match_indices(end).any(|(at, end)| goes_on(&lower[at + end.len()..])))
         && lower != "readme"
         && !lower.starts_with("readme.")
+}
+
+/// Something stands behind the ending of a config, and it is no longer ending (`.config`).
+fn goes_on(rest: &str) -> bool {
+    rest.starts_with(|c: char| !c.is_alphanumeric()) && rest != ".cfg" && rest != ".conf"
 }
 
 impl DomuConfig {
@@ -210,16 +221,19 @@ mod tests {
 
     #[test]
     fn configs_are_told_from_what_editors_and_packages_leave_behind() {
-        for good in
-            ["web", "web.cfg", "db-1.conf", "01-web", "a.b.c", "web.hvm", "web.xl", "rpmserver", "web.rpm-mirror.cfg", "my file"]
-        {
+        for good in [
+            "web", "web.cfg", "db-1.conf", "01-web", "a.b.c", "web.hvm", "web.xl", "rpmserver", "web.rpm-mirror.cfg", "my file",
+            "web.config", "web.example.no", "web.cfg.cfg", "web.cfgs",
+        ] {
             assert!(is_config_file_name(good), "{good}");
         }
         for bad in [
             "", ".", "..", ".web", ".web.cfg.swp", "web~", "web.cfg~", "#web#", "#web", "web.dpkg-old", "web.dpkg-dist",
             "web.dpkg-new", "web.dpkg-tmp", "web.cfg.dpkg-bak", "web.ucf-dist", "web.rpmsave", "web.rpmnew", "web.bak",
             "web.BAK", "web.orig", "web.old", "web.rej", "web.swp", "web.swo", "web.tmp", "web.save", "web.disabled", "web.sxp",
-            "web.xml", "README", "README.txt", "a/b", "a\nb", "~web",
+            "web.xml", "README", "README.txt", "a/b", "a\nb", "~web", "web.cfg.hidden", "web.cfg.1", "web.cfg.2026-01-01",
+            "web.cfg_", "web.cfg-", "web.cfg (copy)", "web.conf.x", "web.cfg.cfg.old", "web.hidden", "web.copy", "web.tar.gz",
+            "web.CFG.HIDDEN",
         ] {
             assert!(!is_config_file_name(bad), "{bad:?}");
         }

@@ -102,6 +102,8 @@ pub enum Quirk {
     },
     /// A destroyed domain stays listed as `(null)`, dying, its disks open (`recorded.md`, 14).
     Zombie(String),
+    /// What DRBD tells of changes on this host is lost (F36: netlink's buffer overran).
+    NoEvents(String),
 }
 
 impl Fleet {

@@ -1,7 +1,7 @@
 //! Locks that are held by us, by others, by the children of the dead, and by nobody.
 
 use super::{Real, alive, another, impatient, kill, sh, until, world};
-use crate::adapters::{CallError, Held, LockError, World};
+use crate::adapters::{CallError, Held, LockError, World, boot};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
@@ -68,6 +68,18 @@ fn a_child_keeps_the_lock_it_was_given_and_no_other_child_does() {
     kill(&keeper);
     free(&real);
     kill(&stranger);
+}
+
+#[test]
+fn a_deed_keeps_every_lock_but_the_daemons() {
+    let (_root, real) = world();
+    let held = [real.lock("web", "test").unwrap(), real.lock("mail", "test").unwrap(), real.lock(boot::DAEMON, "test").unwrap()];
+    let deed = real.run(&sh("sleep 1000 </dev/null >/dev/null 2>&1 & echo $!").as_deed()).unwrap().stdout;
+    drop(held);
+    assert!(real.lock_holder("web").is_some() && real.lock_holder("mail").is_some());
+    assert!(real.lock_holder(boot::DAEMON).is_none());
+    kill(&deed);
+    free(&real);
 }
 
 #[test]

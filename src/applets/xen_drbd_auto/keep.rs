@@ -1,0 +1,29 @@
+//! `keep`: the one who stands between a claim and its `xl create`, so that nobody else claims the domU while that still runs.
+//!
+//! A claim that is killed leaves its `xl create` behind, which goes on for minutes perhaps. It must not get the claim's lock itself: its
+//! monitor would have it as long as the domU lives. So the lock goes to this process, which waits for the program and hands nothing on.
+
+use crate::adapters::real::BROKE_ITS_LIMIT;
+use crate::adapters::{Call, CallError, Ended, Input, To, World};
+use std::time::Duration;
+
+/// How it ends when the program could not be started or heard out, as a shell has it.
+const NOT_RUN: i32 = 126;
+
+/// Runs the program with our streams. Returns its exit code, or 128 and its signal.
+pub fn keep(world: &dyn World, limit: u64, words: &[String]) -> i32 {
+    let Some((program, args)) = words.split_first() else { return NOT_RUN };
+    let mut call = Call::new(program, args.iter().cloned());
+    call.stdin = Input::Inherited;
+    call.limit = (limit > 0).then(|| Duration::from_millis(limit));
+    match world.run(&call).map(|output| output.ended) {
+        Ok(Ended::Exit(code)) => code,
+        Ok(Ended::Signal(signal)) => 128 + signal,
+        // Who called us says so, in the words of the door.
+        Err(CallError::TimedOut { .. }) => BROKE_ITS_LIMIT,
+        Err(error) => {
+            world.say(To::Err, &error.to_string());
+            NOT_RUN
+        }
+    }
+}
