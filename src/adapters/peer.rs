@@ -4,11 +4,12 @@
 //! (a chatty `.bashrc`) would end up in the memory stream of a migration, so it is a fault that is told.
 
 use super::ssh::{self, Trouble};
-use super::{CallError, Ended, Flow, Output, Sign, To, World};
+use super::{Call, CallError, Ended, Flow, Output, Sign, To, World};
 use crate::core::facts::{End, PROTOCOL};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::request::{Request, Wish};
 use crate::core::step::Deed;
+use crate::core::survey::{Scope, Survey};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;
@@ -30,6 +31,8 @@ pub enum Answer {
     },
     /// To `look`.
     Look(Box<End>),
+    /// To `survey`.
+    Survey(Box<Survey>),
     /// To `do`: what was done, and the failure that ended it.
     Done {
         /// The words of the deeds that were done.
@@ -152,6 +155,22 @@ impl<'a> Peer<'a> {
         let wish = Wish::Look { domu: domu.clone(), resources: resources.to_vec() };
         match self.ask(wish, Duration::from_secs(90))? {
             Answer::Look(end) if &end.domu == domu => Ok(*end),
+            other => Err(self.garbled(&format!("{other:?}"))),
+        }
+    }
+
+    /// The call that asks for a [`Survey`]; [`Peer::surveyed`] reads what it said. Between the two, other peers can be asked as well.
+    pub fn survey_call(&self, scope: &Scope) -> Call {
+        // Half a minute is what a Dom0 with a thousand domUs does not need; a health look asks its tools for each domU.
+        let limit = if scope.health { 120 } else { 30 };
+        ssh::call(self.world, &self.us, &self.host, &self.request(Wish::Survey(scope.clone()))).within(Duration::from_secs(limit))
+    }
+
+    /// What is there.
+    pub fn surveyed(&self, answer: Result<Output, CallError>) -> Result<Survey, PeerError> {
+        let output = answer.map_err(|e| self.not_run(e))?;
+        match self.read(&output)? {
+            Answer::Survey(survey) => Ok(*survey),
             other => Err(self.garbled(&format!("{other:?}"))),
         }
     }

@@ -21,7 +21,7 @@ mod watch;
 
 pub use background::{BROKE_ITS_LIMIT, hand_on_nothing};
 
-use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
+use super::{Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -104,6 +104,10 @@ impl World for Real {
         run::run(self, call)
     }
 
+    fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+        run::run_all(self, calls, most)
+    }
+
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         watch::watch(self, call, seen)
     }
@@ -142,6 +146,10 @@ impl World for Real {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         files::read(&self.at(path), path.starts_with("/proc"))
+    }
+
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        files::access(&self.at(path))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -1,7 +1,7 @@
 //! The command line of xen-migrate.
 
 use crate::applets::cli::{Everywhere, domu};
-use crate::core::migrate::check::Check;
+use crate::core::migrate::check::Check as Overruled;
 use crate::core::names::{DomuName, HostName};
 use clap::{Args, Parser, Subcommand};
 
@@ -26,6 +26,8 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   xen-migrate status ALL             where every domU of the table is
+  xen-migrate where web              on which Dom0 of the fleet it is
+  xen-migrate check                  what could stop a migration tomorrow
   xen-migrate migrate web            to its partner in /etc/xen/migrate-tab.txt
   xen-migrate migrate web --dry-run  the plan, and nothing else
   xen-migrate reverse web            its host sends it back
@@ -39,20 +41,69 @@ Exit codes:
   2 usage, or a fault in a file  5 undecided: look at both ends, commands are given
                              6 of several, some did not succeed";
 
+const CHECK_HELP: &str = "\
+Nothing is touched. A warning stops no migration; a fault would.
+
+Exit codes:
+  0 all is well, or there are only warnings
+  3 a migration would be refused or fail
+  4 nothing such was seen, and a peer could not be asked
+
+Examples:
+  xen-migrate check
+  xen-migrate check web mail
+  xen-migrate check --peer dom0-beta
+  xen-migrate check ALL --json";
+
+/// The arguments of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// ALL (the default), or the domUs in question
+    #[arg(value_name = "ALL|DOMU")]
+    pub domus: Vec<String>,
+    /// Only this Dom0, and the domUs that may go there
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub peer: Option<HostName>,
+    /// The same findings for machines
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Where each domU is, its state, its DRBD disks and both their roles, since when
-    #[command(after_help = "Examples:\n  xen-migrate status\n  xen-migrate status web mail --json")]
+    #[command(
+        after_help = "Examples:\n  xen-migrate status\n  xen-migrate status web mail --json\n  xen-migrate status ALL --fleet"
+    )]
     Status {
         /// ALL (the default), or the domUs to show. `absent`: nothing of it is here and the record says nothing; `unknown`: no table,
         /// record, domain or config file here has the name
         #[arg(value_name = "ALL|DOMU")]
         domus: Vec<String>,
+        /// Over all Dom0s that the table names, each asked once and all at the same time; 4: one of them did not answer
+        #[arg(long)]
+        fleet: bool,
         /// The same facts for machines
         #[arg(long)]
         json: bool,
     },
+    /// On which Dom0 of the fleet a domU is
+    #[command(
+        after_help = "Exit codes: 0 it was seen; 1 it runs nowhere; 2 nobody knows the name; 4 not seen, and not all could be asked;\n\
+        5 it runs on two\n\nExamples:\n  xen-migrate where web\n  xen-migrate where web --json"
+    )]
+    Where {
+        /// The domU
+        #[arg(value_parser = domu)]
+        domu: DomuName,
+        /// The same facts for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything that could stop a migration tomorrow, today: one line each, with what it means and what to type
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
     /// Move a domU to its partner in migrate-tab.txt, with that row's options
     #[command(
         after_help = "Examples:\n  xen-migrate migrate web\n  xen-migrate migrate web --dry-run\n  xen-migrate migrate web --despite config"
@@ -104,7 +155,7 @@ pub struct How {
     pub dry_run: bool,
     /// Go on although this check objects (versions, memory, config, bridges, disks); may be repeated
     #[arg(long, value_name = "CHECK", value_parser = check)]
-    pub despite: Vec<Check>,
+    pub despite: Vec<Overruled>,
 }
 
 /// The forced command's own arguments, as they stand in authorized_keys.
@@ -143,7 +194,7 @@ fn host(word: &str) -> Result<HostName, String> {
     word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
 }
 
-fn check(word: &str) -> Result<Check, String> {
+fn check(word: &str) -> Result<Overruled, String> {
     word.parse()
 }
 

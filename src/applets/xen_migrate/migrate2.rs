@@ -9,7 +9,9 @@ use super::{Setting, migrate, receive, recover};
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::look;
 use crate::adapters::peer::Answer;
-use crate::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World, here, store};
+use crate::adapters::{
+    Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World, here, store, survey,
+};
 use crate::core::facts::End;
 use crate::core::migrate::permit::permit;
 use crate::core::names::{DomuName, HostName, ResourceName};
@@ -50,6 +52,9 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
         (_, None) => Err("the request does not say who asks".to_string()),
         (Wish::Ping, Some(peer)) => pong(setting, peer),
         (Wish::Look { domu, resources }, Some(_)) => look_at(setting, &domu, &resources).map(|end| Answer::Look(Box::new(end))),
+        (Wish::Survey(scope), Some(peer)) => survey::survey(setting.world, setting.toolstack, &scope, Some(&peer))
+            .map(|seen| Answer::Survey(Box::new(seen)))
+            .map_err(|e| e.to_string()),
         (Wish::Do { domu, deeds }, Some(peer)) => act(setting, &peer, &domu, &deeds),
         (Wish::Send { domu, options }, Some(peer)) => send(setting, &peer, &domu, &options),
         (Wish::Settle { domu }, Some(peer)) => settle(setting, &peer, &domu),
@@ -236,6 +241,9 @@ impl World for Quiet<'_> {
     fn run(&self, call: &Call) -> Result<Output, CallError> {
         self.0.run(call)
     }
+    fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+        self.0.run_all(calls, most)
+    }
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         self.0.watch(call, seen)
     }
@@ -262,6 +270,9 @@ impl World for Quiet<'_> {
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.0.read(path)
+    }
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        self.0.access(path)
     }
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         self.0.list(folder)

@@ -3,8 +3,10 @@
 //! [`drive`] is the hall: look at both ends, plan, record, act, look again, settle. `migrate`, `recover`, and through the peer
 //! `reverse`, all pass through it.
 
+pub mod check;
 pub mod cli;
 pub mod drive;
+pub mod fleet;
 mod flight;
 pub mod migrate;
 pub mod migrate2;
@@ -14,6 +16,7 @@ pub mod recover;
 pub mod reverse;
 pub mod setup;
 pub mod status;
+pub mod where_is;
 
 use super::Surroundings;
 use super::exit::{Exit, Stop};
@@ -40,7 +43,10 @@ pub fn run(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
     };
     let setting = Setting { world, toolstack: cli.everywhere.toolstack, around };
     let ended = match &cli.verb {
-        Verb::Status { domus, json } => status::run(setting, domus, *json),
+        Verb::Status { domus, fleet: true, json } => fleet::run(setting, domus, *json),
+        Verb::Status { domus, fleet: false, json } => status::run(setting, domus, *json),
+        Verb::Check(args) => check::run(setting, args),
+        Verb::Where { domu, json } => where_is::run(setting, domu, *json),
         Verb::Migrate { domu, how } => migrate::run(setting, domu, how),
         Verb::Reverse { domu } => reverse::run(setting, domu),
         Verb::Recover { domu } => recover::run(setting, domu.as_ref()),

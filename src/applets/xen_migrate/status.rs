@@ -163,7 +163,7 @@ fn every(setting: Setting<'_>, ground: &Ground) -> Vec<DomuName> {
 }
 
 /// What is wrong with a row that reads well: options that its toolstack does not take, a file that is not there, no other Dom0.
-fn misfits(setting: Setting<'_>, ground: &Ground, entry: &Entry) -> Vec<Fault> {
+pub(super) fn misfits(setting: Setting<'_>, ground: &Ground, entry: &Entry) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (host, column) in entry.hosts.iter().zip(&entry.host_columns).filter(|(host, _)| host.same_host(&ground.host)) {
         faults.push(Fault::new(entry.line, *column, format!("{host} is this very Dom0"), "another Dom0"));
