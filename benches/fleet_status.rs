@@ -84,13 +84,13 @@ impl Fleet {
         let folder = tempfile::tempdir().expect("a folder");
         let (root, tools) = (folder.path().join("root"), folder.path().join("tools"));
         let peers: Vec<String> = (1..=peers).map(|n| format!("dom0-{n:02}")).collect();
-        let domus: Vec<(String, String)> =
-            (0..domus).map(|n| (format!("domu-{n:04}"), peers[n % peers.len()].clone())).collect();
+        let domus: Vec<(String, String)> = (0..domus).map(|n| (format!("domu-{n:04}"), peers[n % peers.len()].clone())).collect();
         let put = |path: PathBuf, text: &str| {
             fs::create_dir_all(path.parent().expect("a folder")).expect("made");
             fs::write(path, text).expect("written");
         };
-        let (mut table, mut events, mut dump) = (String::new(), String::new(), String::from("<config file=\"/etc/drbd.conf\">\n<common/>\n"));
+        let (mut table, mut events, mut dump) =
+            (String::new(), String::new(), String::from("<config file=\"/etc/drbd.conf\">\n<common/>\n"));
         for (n, (domu, peer)) in domus.iter().enumerate() {
             let _ = writeln!(table, "{domu}  {peer}  --live");
             let text = format!("name = \"{domu}\"\nmemory = 512\ndisk = [ 'drbd:{domu},xvda,w' ]\n");
@@ -103,7 +103,8 @@ impl Fleet {
                 events,
                 "exists peer-device {key} volume:0 replication:Established peer-disk:UpToDate resync-suspended:no"
             );
-            let volume = format!("<volume vnr=\"0\"><device minor=\"{n}\">/dev/drbd{n}</device><disk>/dev/vg0/{domu}</disk></volume>");
+            let volume =
+                format!("<volume vnr=\"0\"><device minor=\"{n}\">/dev/drbd{n}</device><disk>/dev/vg0/{domu}</disk></volume>");
             let _ = writeln!(
                 dump,
                 "<resource name=\"{domu}\">\n<host name=\"dom0-00\">{volume}</host>\n<host name=\"{peer}\">{volume}</host>\n</resource>"
@@ -116,7 +117,10 @@ impl Fleet {
         put(root.join("proc/drbd"), "version: 9.2.16 (api:2/proto:118-122)\nTransports (api:21): tcp (9.2.16)\n");
         put(tools.join("events"), &events);
         put(tools.join("dump"), &dump);
-        put(tools.join("list"), "Name                                        ID   Mem VCPUs\tState\tTime(s)\nDomain-0                                     0  4096     2     r-----     10.0\n");
+        put(
+            tools.join("list"),
+            "Name                                        ID   Mem VCPUs\tState\tTime(s)\nDomain-0                                     0  4096     2     r-----     10.0\n",
+        );
         for peer in &peers {
             let here: Vec<&str> = domus.iter().filter(|(_, p)| p == peer).map(|(d, _)| d.as_str()).collect();
             put(tools.join(format!("{peer}.answer")), &(Answer::Survey(Box::new(survey(peer, &here))).line() + "\n"));
@@ -172,7 +176,8 @@ impl Fleet {
 
     fn shell(&self, script: &str) {
         let path = format!("{}:{}", self.tools.display(), std::env::var("PATH").unwrap_or_default());
-        let status = Command::new("sh").args(["-c", script]).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).status();
+        let status =
+            Command::new("sh").args(["-c", script]).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).status();
         assert!(status.expect("a shell").success());
     }
 }
