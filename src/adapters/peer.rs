@@ -321,7 +321,7 @@ fn protocol(line: &str) -> Option<&str> {
 }
 
 /// What a peer says goes to a terminal: without control characters.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
 }
 

@@ -5,6 +5,7 @@
 use super::cli::Check as Args;
 use super::{Ended, Setting, drive, fleet, status};
 use crate::adapters::look::Ground;
+use crate::adapters::peer::printable;
 use crate::adapters::{To, ssh, survey};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::fleet::Asked;
@@ -231,6 +232,6 @@ fn tell(setting: Setting<'_>, found: &[Finding]) {
         let advice = finding.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
         let what = finding.what.replace('\n', "; ");
         let line = format!("{:<7}  {:<width$}  {what}{}", finding.level, finding.about, advice.replace('\n', "; "));
-        setting.world.say(To::Out, line.trim_end());
+        setting.world.say(To::Out, &printable(line.trim_end()));
     }
 }

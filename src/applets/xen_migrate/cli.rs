@@ -31,6 +31,7 @@ Examples:
   xen-migrate migrate web            to its partner in /etc/xen/migrate-tab.txt
   xen-migrate migrate web --dry-run  the plan, and nothing else
   xen-migrate reverse web            its host sends it back
+  xen-migrate failover web --reason 'dom0-beta burnt down'   start it at home
   xen-migrate recover                settle what an interrupted migration left
   xen-migrate ping dom0-beta         does the dedicated key work?
   xen-migrate setup dom0-beta        make the key, show the line for the peer
@@ -54,6 +55,28 @@ Examples:
   xen-migrate check web mail
   xen-migrate check --peer dom0-beta
   xen-migrate check ALL --json";
+
+const FAILOVER_HELP: &str = "\
+Every Dom0 that the table and the record name is asked first. Refused while one of them answers that it has a copy, while DRBD shows
+a Primary anywhere, and while a host that answers is only cut off. What only the dead host has written is lost.
+
+Examples:
+  xen-migrate failover web --reason 'dom0-beta: power supply burnt, unplugged' --dry-run
+  xen-migrate failover web --reason 'dom0-beta: power supply burnt, unplugged'";
+
+/// The arguments of `failover`.
+#[derive(Debug, Clone, Args)]
+pub struct Failover {
+    /// The domU
+    #[arg(value_parser = domu)]
+    pub domu: DomuName,
+    /// How you know that its host is dead, and will not come back by itself while it runs here; it goes into the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Ask and look, and say what would be lost; touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// The arguments of `check`.
 #[derive(Debug, Clone, Args)]
@@ -123,6 +146,9 @@ pub enum Verb {
         #[arg(value_parser = domu)]
         domu: DomuName,
     },
+    /// Start a domU at home whose host is dead: a person says so, and how that is known
+    #[command(after_help = FAILOVER_HELP)]
+    Failover(Failover),
     /// Settle what an interrupted migration left, by looking at both ends
     #[command(after_help = "Examples:\n  xen-migrate recover\n  xen-migrate recover web")]
     Recover {

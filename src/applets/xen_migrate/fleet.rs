@@ -4,7 +4,7 @@
 
 use super::{Ended, Setting, drive};
 use crate::adapters::look::LookError;
-use crate::adapters::peer::PeerError;
+use crate::adapters::peer::{PeerError, printable};
 use crate::adapters::{To, ssh, store, survey};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::fleet::{Asked, DomuLine, Fleet, fleet};
@@ -31,7 +31,7 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
             }
         }
     }
-    let (here, fleet) = look(setting, &domus)?;
+    let (here, _, fleet) = look(setting, &domus)?;
     if json {
         say_json(setting, &here, &fleet)?;
     } else {
@@ -59,7 +59,7 @@ pub(super) fn say_json(setting: Setting<'_>, here: &Survey, fleet: &Fleet) -> Re
 
 /// Asks this Dom0 and all that its table and record name. No names: for every domU. A host that an answer names and that was not
 /// asked yet (a domU was passed on to it) is asked in a second round, when somebody looks for certain domUs.
-pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, Fleet), Stop> {
+pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, Vec<Asked>, Fleet), Stop> {
     let scope = Scope { domus: domus.iter().map(|d| (d.clone(), vec![])).collect(), health: false };
     let here = survey::survey(setting.world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
     let table = store::table(setting.world).map_err(|e| drive::look_stop(LookError::Store(e)))?;
@@ -82,7 +82,7 @@ pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, 
         asked.extend(ask(setting, &here.host, &hosts[before..], &scope)?);
     }
     let fleet = fleet(&here, &asked);
-    Ok((here, fleet))
+    Ok((here, asked, fleet))
 }
 
 fn add(hosts: &mut Vec<HostName>, us: &HostName, host: &HostName) {
@@ -121,16 +121,16 @@ pub(super) fn missing(setting: Setting<'_>, fleet: &Fleet) {
     for host in &fleet.hosts {
         if let Some(why) = &host.why {
             let one_line: Vec<&str> = why.lines().map(str::trim).collect();
-            setting.world.say(To::Err, &format!("no answer from {}: {}", host.host, one_line.join("; ")));
+            setting.world.say(To::Err, &printable(&format!("no answer from {}: {}", host.host, one_line.join("; "))));
         }
         for what in &host.unseen {
-            setting.world.say(To::Err, &format!("not seen on {}: {what}", host.host));
+            setting.world.say(To::Err, &printable(&format!("not seen on {}: {what}", host.host)));
         }
     }
 }
 
 fn table(setting: Setting<'_>, domus: &[DomuLine]) {
-    let say = |text: &str| setting.world.say(To::Out, text);
+    let say = |text: &str| setting.world.say(To::Out, &printable(text));
     if domus.is_empty() {
         return say("No domU on DRBD, in a table or on a record, on any Dom0 that answered.");
     }

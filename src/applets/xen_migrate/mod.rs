@@ -6,6 +6,7 @@
 pub mod check;
 pub mod cli;
 pub mod drive;
+pub mod failover;
 pub mod fleet;
 mod flight;
 pub mod migrate;
@@ -49,6 +50,7 @@ pub fn run(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
         Verb::Where { domu, json } => where_is::run(setting, domu, *json),
         Verb::Migrate { domu, how } => migrate::run(setting, domu, how),
         Verb::Reverse { domu } => reverse::run(setting, domu),
+        Verb::Failover(args) => failover::run(setting, args),
         Verb::Recover { domu } => recover::run(setting, domu.as_ref()),
         Verb::Ping { host } => ping::run(setting, host),
         Verb::Setup(args) => setup::run(setting, args),

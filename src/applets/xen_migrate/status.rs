@@ -276,6 +276,9 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
             let names: Vec<&str> = row.open.iter().map(|r| r.as_str()).collect();
             notes.push(format!("the options of {} are still changed: {recover}", names.join(", ")));
         }
+        if row.state == State::Here && row.open.is_empty() && holder.is_none() {
+            notes.push(format!("{} was not there when its journey ended here; when it is back: {recover}", row.host));
+        }
         if matches!(row.state, State::Away | State::Passed) && here {
             notes.push(format!("it runs here although the record says {} {}: {recover}", row.state, row.host));
         }

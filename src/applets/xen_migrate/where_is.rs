@@ -2,18 +2,19 @@
 
 use super::{Ended, Setting, fleet};
 use crate::adapters::To;
+use crate::adapters::peer::printable;
 use crate::applets::exit::Exit;
 use crate::core::fleet::DomuLine;
 use crate::core::names::DomuName;
 
 /// The verb. Exit 0: it is somewhere, and that was seen; 1: nowhere; 4: not seen, and not all could be asked; 5: it runs twice.
 pub fn run(setting: Setting<'_>, domu: &DomuName, json: bool) -> Ended {
-    let (here, fleet) = fleet::look(setting, std::slice::from_ref(domu))?;
+    let (here, _, fleet) = fleet::look(setting, std::slice::from_ref(domu))?;
     let line = fleet.domus.iter().find(|line| &line.domu == domu);
     if json {
         fleet::say_json(setting, &here, &fleet)?;
     } else {
-        let say = |text: &str| setting.world.say(To::Out, text);
+        let say = |text: &str| setting.world.say(To::Out, &printable(text));
         fleet::missing(setting, &fleet);
         say(&sentence(domu, line, fleet.is_incomplete()));
         for resource in line.iter().flat_map(|l| &l.resources) {
