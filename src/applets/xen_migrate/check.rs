@@ -40,14 +40,11 @@ pub fn run(setting: Setting<'_>, args: &Args) -> Ended {
     }
     let everything = args.domus.is_empty() || args.domus.iter().any(|w| w == "ALL");
     let hosts = hosts(&ground, &domus, args.peer.as_ref(), everything);
-    let known = |domu: &DomuName| -> Vec<ResourceName> {
-        let end = ground.end(world, domu, &[], false);
-        end.map(|end| end.resources().cloned().collect()).unwrap_or_default()
-    };
-    let all: Vec<(DomuName, Vec<ResourceName>)> = domus.iter().map(|w| (w.domu.clone(), known(&w.domu))).collect();
-
-    let here = survey::survey(world, setting.toolstack, &Scope { domus: all.clone(), health: true }, None);
-    let here = here.map_err(drive::look_stop)?;
+    let scope = Scope { domus: domus.iter().map(|w| (w.domu.clone(), vec![])).collect(), health: true };
+    let here = survey::survey(world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
+    let ends = here.health.iter().flat_map(|health| &health.ends);
+    let all: Vec<(DomuName, Vec<ResourceName>)> =
+        ends.map(|end| (end.domu.clone(), end.resources().cloned().collect())).collect();
     let began = Moment::from(world.now()).0;
     let asked = ask(setting, &ground, &hosts, &domus, &all);
     let case = Case {

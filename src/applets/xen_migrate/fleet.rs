@@ -74,6 +74,9 @@ pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, 
             .flatten()
             .for_each(|h| add(&mut hosts, &here.host, h));
     }
+    // A peer without a config for it would not know which of its disks are meant.
+    let known = |domu: &DomuName| here.config(domu).map(|c| c.resources.clone()).unwrap_or_default();
+    let scope = Scope { domus: domus.iter().map(|d| (d.clone(), known(d))).collect(), health: false };
     let mut asked = ask(setting, &here.host, &hosts, &scope)?;
     if !domus.is_empty() {
         let before = hosts.len();
