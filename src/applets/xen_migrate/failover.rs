@@ -154,7 +154,8 @@ fn nobody_has_it(domu: &DomuName, us: &HostName, asked: &[Asked], fleet: &Fleet)
     let refused = |text: String| {
         Err(Stop::new(Exit::Refused, format!("{domu} is not started: {}\n  nothing was touched", printable(&text))))
     };
-    for copy in fleet.domus.iter().filter(|line| line.domu == *domu).flat_map(|line| &line.copies).filter(|c| c.host != *us) {
+    let mut copies = fleet.domus.iter().filter(|line| line.domu == *domu).flat_map(|line| &line.copies);
+    if let Some(copy) = copies.find(|copy| copy.host != *us) {
         let next = match copy.name == domu.as_str() {
             true => format!("xen-migrate reverse {domu}"),
             false => format!("on {}: xen-migrate recover {domu}", copy.host),

@@ -126,7 +126,7 @@ fn clock(case: &Case<'_>, survey: &Survey, found: &mut Vec<Finding>) {
     if apart > CLOCKS_APART {
         let side = if ahead > 0 { "ahead of" } else { "behind" };
         let what = format!("its clock is {apart} s {side} ours: the times in records and logs cannot be compared");
-        found.push(Finding::warning(&survey.host, "clock", what, format!("on both: timedatectl   (is NTP on?)")));
+        found.push(Finding::warning(&survey.host, "clock", what, "on both: timedatectl   (is NTP on?)"));
     }
 }
 
