@@ -8,7 +8,7 @@ use super::cli::Failover;
 use super::drive::{self, Drive};
 use super::{Ended, Setting, fleet};
 use crate::adapters::boot::{self, Planned};
-use crate::adapters::look::Ground;
+use crate::adapters::look::{self, Ground};
 use crate::adapters::peer::printable;
 use crate::adapters::{To, deeds, here, xen};
 use crate::applets::exit::{Exit, Stop};
@@ -282,7 +282,7 @@ fn begin(
         _ => return Err(format!("{path} was changed meanwhile")),
     }
     let domu = planned.domu.as_str();
-    let created = xen::create(world, ground.toolstack, path, false).map_err(|e| e.to_string());
+    let created = xen::create(world, ground.toolstack, path, false, &look::lock_name(&planned.domu)).map_err(|e| e.to_string());
     let theirs = created.as_ref().is_err_and(|why| why.contains("already"));
     let start = world.clock();
     loop {
