@@ -97,11 +97,16 @@ fn why_left_out(world: &dyn World, name: &str) -> Option<&'static str> {
 }
 
 fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Vec<String>> {
-    let path = format!("{FOLDER}/{file}");
-    let bytes = world.read(Path::new(&path)).map_err(|why| vec![format!("{path}: {why}")])?;
+    planned(world, ground, &format!("{FOLDER}/{file}"))
+}
+
+/// Reads one config as strictly as somebody must who is about to start it. The error has every fault of it in lines for a person.
+pub fn planned(world: &dyn World, ground: &Ground, path: &str) -> Result<Planned, Vec<String>> {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let bytes = world.read(Path::new(path)).map_err(|why| vec![format!("{path}: {why}")])?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let told = |faults: Vec<Fault>| {
-        let mut lines: Vec<String> = faults.iter().take(MOST_FAULTS).map(|f| f.render(&path, &text)).collect();
+        let mut lines: Vec<String> = faults.iter().take(MOST_FAULTS).map(|f| f.render(path, &text)).collect();
         if faults.len() > MOST_FAULTS {
             lines.push(format!("{path}: and {} more", faults.len() - MOST_FAULTS));
         }

@@ -162,7 +162,7 @@ pub fn receive_lock_name(domu: &DomuName) -> String {
 }
 
 /// Where the config files of domUs are.
-const CONFIG_FOLDERS: [&str; 3] = ["/etc/xen/drbd-auto", "/etc/xen/auto", "/etc/xen"];
+pub const CONFIG_FOLDERS: [&str; 3] = ["/etc/xen/drbd-auto", "/etc/xen/auto", "/etc/xen"];
 
 /// What costs a program for each domain or each resource, asked once for all of them.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ pub mod real;
 mod scripted;
 pub mod ssh;
 pub mod store;
+pub mod survey;
 pub mod xen;
 
 use std::fmt;
@@ -29,6 +30,14 @@ use thiserror::Error;
 pub trait World {
     /// Runs a program found through PATH, and waits for it within its limit.
     fn run(&self, call: &Call) -> Result<Output, CallError>;
+
+    /// Runs several programs at once, at most `most` at a time, each within its own limit. The answers stand in the order of the calls.
+    ///
+    /// One after the other is as right, and only slower: a pretend world does so.
+    fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+        let _ = most;
+        calls.iter().map(|call| self.run(call)).collect()
+    }
 
     /// Runs a long program and tells what it shows meanwhile; [`Flow::Stop`] ends it gently (for `xl migrate`: by ending its
     /// transport, so that xl itself puts the guest back), and [`World::watch`] still returns its output. So do both limits of
@@ -68,6 +77,12 @@ pub trait World {
     /// Reads a whole file: a plain one of at most 8 MiB. Symbolic links are followed. The error does not carry the path, nor
     /// do those of [`World::list`] and [`World::replace`].
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Who may do what with a file, links followed. A world that cannot tell says so.
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// The names in a folder, sorted. Symbolic links, plain files and folders alike.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
@@ -115,6 +130,15 @@ pub trait World {
 
     /// A line for the person (or the peer) that called us. That nobody reads it is no error.
     fn say(&self, to: To, line: &str);
+}
+
+/// Who may do what with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The permission bits, `0o600`.
+    pub mode: u32,
+    /// Its owner is neither root nor whoever runs this program.
+    pub foreign: bool,
 }
 
 /// A lock that is held until it is dropped.

@@ -4,11 +4,12 @@
 //! (a chatty `.bashrc`) would end up in the memory stream of a migration, so it is a fault that is told.
 
 use super::ssh::{self, Trouble};
-use super::{CallError, Ended, Flow, Output, Sign, To, World};
+use super::{Call, CallError, Ended, Flow, Output, Sign, To, World};
 use crate::core::facts::{End, PROTOCOL};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::request::{LONGEST, NOT_UNDERSTOOD, Request, Wish};
 use crate::core::step::Deed;
+use crate::core::survey::{Scope, Survey};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;
@@ -32,6 +33,8 @@ pub enum Answer {
     Look(Box<End>),
     /// To `looks`: one for each domU, in the order of the request.
     Looks(Vec<End>),
+    /// To `survey`.
+    Survey(Box<Survey>),
     /// To `do`: what was done, and the failure that ended it.
     Done {
         /// The words of the deeds that were done.
@@ -183,6 +186,22 @@ impl<'a> Peer<'a> {
         Ok(ends)
     }
 
+    /// The call that asks for a [`Survey`]; [`Peer::surveyed`] reads what it said. Between the two, other peers can be asked as well.
+    pub fn survey_call(&self, scope: &Scope) -> Call {
+        // Half a minute is what a Dom0 with a thousand domUs does not need; a health look asks its tools for each domU.
+        let limit = if scope.health { 120 } else { 30 };
+        ssh::call(self.world, &self.us, &self.host, &self.request(Wish::Survey(scope.clone()))).within(Duration::from_secs(limit))
+    }
+
+    /// What is there.
+    pub fn surveyed(&self, answer: Result<Output, CallError>) -> Result<Survey, PeerError> {
+        let output = answer.map_err(|e| self.not_run(e))?;
+        match self.read(&output)? {
+            Answer::Survey(survey) => Ok(*survey),
+            other => Err(self.garbled(&format!("{other:?}"))),
+        }
+    }
+
     /// Has these deeds done there, in this order, up to the first that fails.
     pub fn act(&self, domu: &DomuName, deeds: &[Deed]) -> Result<(), PeerError> {
         let wish = Wish::Do { domu: domu.clone(), deeds: deeds.to_vec() };
@@ -329,7 +348,7 @@ fn protocol(line: &str) -> Option<&str> {
 }
 
 /// What a peer says goes to a terminal: without control characters.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
 }
 

@@ -6,6 +6,7 @@
 use super::facts::PROTOCOL;
 use super::names::{DomuName, HostName, ResourceName};
 use super::step::{Deed, Gate};
+use super::survey::Scope;
 use std::fmt;
 use thiserror::Error;
 
@@ -36,6 +37,8 @@ pub enum Wish {
         /// The domUs, each with its resources as the peer knows them; at least one.
         domus: Vec<(DomuName, Vec<ResourceName>)>,
     },
+    /// Say what is here of all domUs, or of some.
+    Survey(Scope),
     /// Do these deeds of a migration that the peer drives.
     Do {
         /// The domU.
@@ -115,6 +118,13 @@ impl fmt::Display for Request {
                     write!(f, " {domu}={}", names.join(","))
                 })
             }
+            Wish::Survey(scope) => {
+                write!(f, " survey")?;
+                if scope.health {
+                    write!(f, " @health")?;
+                }
+                scope.domus.iter().try_for_each(|(domu, resources)| write!(f, " {}", scope_word(domu, resources)))
+            }
             Wish::Do { domu, deeds } => {
                 write!(f, " do {domu}")?;
                 deeds.iter().filter_map(Deed::word).try_for_each(|w| write!(f, " {w}"))
@@ -140,6 +150,24 @@ pub fn receive_words_before_the_host(from: &HostName, domu: &DomuName, gate: &Ga
     let mut words = vec![format!("xen-migrate/{PROTOCOL}"), format!("from={from}"), "receive".to_string(), domu.to_string()];
     words.extend(gate_words(gate));
     words
+}
+
+/// `web=r0,r1`; a domU whose resources are not known is its name alone.
+pub fn scope_word(domu: &DomuName, resources: &[ResourceName]) -> String {
+    let names: Vec<&str> = resources.iter().map(ResourceName::as_str).collect();
+    if names.is_empty() { domu.to_string() } else { format!("{domu}={}", names.join(",")) }
+}
+
+/// The scope of a survey. Its first word may be `@health`, which no domU is called.
+fn scope(words: &[&str]) -> Option<Scope> {
+    let health = words.first() == Some(&"@health");
+    let mut domus = Vec::new();
+    for word in &words[usize::from(health)..] {
+        let (domu, names) = word.split_once('=').map_or((*word, None), |(domu, names)| (domu, Some(names)));
+        let resources = names.map_or(Some(vec![]), |list| list.split(',').map(|n| n.parse().ok()).collect())?;
+        domus.push((domu.parse().ok()?, resources));
+    }
+    Some(Scope { domus, health })
 }
 
 /// `promote=r0 primary=r0,r1`.
@@ -189,6 +217,9 @@ fn wish(verb: &str, rest: &[&str]) -> Option<Wish> {
     if verb == "looks" {
         let domus = rest.iter().map(|word| looked_for(word)).collect::<Option<Vec<_>>>()?;
         return (!domus.is_empty()).then_some(Wish::Looks { domus });
+    }
+    if verb == "survey" {
+        return scope(rest).map(Wish::Survey);
     }
     let (domu, rest) = rest.split_first()?;
     let domu: DomuName = domu.parse().ok()?;
@@ -250,6 +281,9 @@ mod tests {
             "xen-migrate/1 from=dom0-alpha look web",
             "xen-migrate/1 from=dom0-alpha look web r0 r1",
             "xen-migrate/1 from=dom0-alpha looks web=r0,r1 mail= db=r2",
+            "xen-migrate/1 from=dom0-alpha survey",
+            "xen-migrate/1 from=dom0-alpha survey web mail=r0,r1",
+            "xen-migrate/1 from=dom0-alpha survey @health web=r0",
             "xen-migrate/1 from=dom0-alpha do web expect=r0,r1 open=r0 open=r1 primary=r0",
             "xen-migrate/1 from=dom0-alpha send web --live",
             "xen-migrate/1 from=dom0-alpha settle web",
@@ -297,6 +331,11 @@ mod tests {
             "xen-migrate/1 looks web=r0;id",
             "xen-migrate/1 looks ALL=",
             "xen-migrate/1 do web",
+            "xen-migrate/1 survey web=",
+            "xen-migrate/1 survey web=r0,",
+            "xen-migrate/1 survey web=r0;id",
+            "xen-migrate/1 survey ALL",
+            "xen-migrate/1 survey -x",
             "xen-migrate/1 do web destroy=1",
             "xen-migrate/1 settle web now",
             "xen-migrate/1 receive web dom0-beta xm migrate-receive",
@@ -322,10 +361,10 @@ mod tests {
     #[test]
     fn hostile_requests_by_the_thousand() {
         let pieces = [
-            "xen-migrate/1", "xen-migrate/2", "from=a", "from=", "ping", "look", "looks", "web=r0,r1", "do", "send", "settle",
-            "receive", "web", "-x", "r0", "open=r0", "expect=", "expect=r0@b", "xl", "migrate-receive", "-t", "-e", ";", "$(id)",
-            "`id`", "|", "&&", "\n", "\0", "'", "\"", "--", "ALL", "../x", "é", "destroy-incoming=1", "promote=r0",
-            "primary=r0,r1", "%s", "~", "*", "\t", "=",
+            "xen-migrate/1", "xen-migrate/2", "from=a", "from=", "ping", "look", "looks", "web=r0,r1", "survey", "@health",
+            "web=r0", "do", "send", "settle", "receive", "web", "-x", "r0", "open=r0", "expect=", "expect=r0@b", "xl",
+            "migrate-receive", "-t", "-e", ";", "$(id)", "`id`", "|", "&&", "\n", "\0", "'", "\"", "--", "ALL", "../x", "é",
+            "destroy-incoming=1", "promote=r0", "primary=r0,r1", "%s", "~", "*", "\t", "=",
         ];
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let mut roll = |below: usize| {

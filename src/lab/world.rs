@@ -4,7 +4,7 @@ use super::model::{Fleet, Lock, Millis, Pid, Quirk};
 use super::programs::{self, Ctx, Printed, Relaying, Watching};
 use super::{Killed, Lab};
 use crate::adapters::{
-    Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+    Access, Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
 };
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -207,7 +207,8 @@ impl World for LabWorld<'_> {
     }
 
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(BEGINNING) + self.clock()
+        let ahead = self.lab.with(|f| f.host(&self.host).clock_ahead);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(BEGINNING + ahead) + self.clock()
     }
 
     fn clock(&self) -> Duration {
@@ -246,6 +247,10 @@ impl World for LabWorld<'_> {
             Some(text) => Ok(text.into_bytes()),
             None => self.lab.with(|f| f.host(&self.host).files.read(&path)),
         }
+    }
+
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        self.lab.with(|f| f.host(&self.host).files.access(&path.to_string_lossy()))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -7,7 +7,9 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
-use xen_drbd::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
+use xen_drbd::adapters::{
+    Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+};
 use xen_drbd::applets;
 use xen_drbd::lab::Lab;
 
@@ -112,6 +114,9 @@ impl World for Troubled<'_> {
     fn run(&self, call: &Call) -> Result<Output, CallError> {
         self.trouble.count(call);
         self.world.run(call)
+    }
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        self.world.access(path)
     }
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         self.world.watch(call, seen)

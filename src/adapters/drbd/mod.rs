@@ -30,6 +30,7 @@ pub use picture::{Heard, Picture};
 use crate::adapters::{Call, CallError, Ended, Output, World};
 use crate::core::drbd::{Configured, Fencing, Generation, Options, Replica};
 use crate::core::names::ResourceName;
+use crate::core::survey::AfterSplitBrain;
 use std::io;
 use std::path::Path;
 use thiserror::Error;
@@ -155,6 +156,22 @@ pub fn configuration(world: &dyn World, host: &str) -> Result<Configuration, Drb
     }
     answered(&call, &output)?;
     config::configuration(&output.stdout, host).map_err(|what| not_understood(&call.to_string(), &what))
+}
+
+/// What the operator's files have DRBD do about a split brain by itself, for the resources of `host`: every `after-sb-…` that is not
+/// `disconnect`, the default.
+pub fn after_split_brain(world: &dyn World, host: &str) -> Result<Vec<AfterSplitBrain>, DrbdError> {
+    let call = argv::dump_xml();
+    let output = world.run(&call)?;
+    answered(&call, &output)?;
+    config::after_split_brain(&output.stdout, host).map_err(|what| not_understood(&call.to_string(), &what))
+}
+
+/// The version of the module, as `/proc/drbd` says it; `None` where it does not.
+pub fn module_version(world: &dyn World) -> Option<String> {
+    let text = proc_drbd(world).ok()??;
+    let word = text.lines().find_map(|line| line.strip_prefix("version: "))?.split_whitespace().next()?;
+    Some(word.to_string())
 }
 
 /// The two options as the kernel has them now; `minors` are those of the resource's volumes (needed for 8.3 only).

@@ -22,7 +22,7 @@ mod watch;
 
 pub use background::{BROKE_ITS_LIMIT, hand_on_nothing};
 
-use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
+use super::{Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -105,6 +105,10 @@ impl World for Real {
         run::run(self, call)
     }
 
+    fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+        run::run_all(self, calls, most)
+    }
+
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         watch::watch(self, call, seen)
     }
@@ -143,6 +147,10 @@ impl World for Real {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         files::read(&self.at(path), path.starts_with("/proc"))
+    }
+
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        files::access(&self.at(path))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

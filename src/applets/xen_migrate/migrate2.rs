@@ -10,7 +10,7 @@ use super::{Setting, migrate, receive, recover};
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::look;
 use crate::adapters::peer::Answer;
-use crate::adapters::{Call, To, World, here, store};
+use crate::adapters::{Call, To, World, here, store, survey};
 use crate::core::facts::End;
 use crate::core::migrate::permit::permit;
 use crate::core::names::{DomuName, HostName, ResourceName};
@@ -52,6 +52,9 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
         (Wish::Ping, Some(peer)) => pong(setting, peer),
         (Wish::Look { domu, resources }, Some(_)) => look_at(setting, &domu, &resources).map(|end| Answer::Look(Box::new(end))),
         (Wish::Looks { domus }, Some(_)) => looks(setting, &domus).map(Answer::Looks),
+        (Wish::Survey(scope), Some(peer)) => survey::survey(setting.world, setting.toolstack, &scope, Some(&peer))
+            .map(|seen| Answer::Survey(Box::new(seen)))
+            .map_err(|e| e.to_string()),
         (Wish::Do { domu, deeds }, Some(peer)) => act(setting, &peer, &domu, &deeds),
         (Wish::Send { domu, options }, Some(peer)) => send(setting, &peer, &domu, &options),
         (Wish::Settle { domu }, Some(peer)) => settle(setting, &peer, &domu),

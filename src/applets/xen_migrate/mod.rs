@@ -4,8 +4,11 @@
 //! `reverse`, all pass through it.
 
 mod bars;
+pub mod check;
 pub mod cli;
 pub mod drive;
+pub mod failover;
+pub mod fleet;
 mod flight;
 pub mod migrate;
 pub mod migrate2;
@@ -17,6 +20,7 @@ pub mod setup;
 pub mod several;
 pub mod status;
 mod voice;
+pub mod where_is;
 
 use super::Surroundings;
 use super::exit::{Exit, Stop};
@@ -45,9 +49,13 @@ pub fn run(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
     };
     let setting = Setting { world, toolstack: cli.everywhere.toolstack, around, events: None };
     let ended = match &cli.verb {
-        Verb::Status { domus, json } => status::run(setting, domus, *json),
+        Verb::Status { domus, fleet: true, json } => fleet::run(setting, domus, *json),
+        Verb::Status { domus, fleet: false, json } => status::run(setting, domus, *json),
+        Verb::Check(args) => check::run(setting, args),
+        Verb::Where { domu, json } => where_is::run(setting, domu, *json),
         Verb::Migrate(asked) => several::migrate(setting, &cli.everywhere, asked),
         Verb::Reverse(asked) => several::reverse(setting, &cli.everywhere, asked),
+        Verb::Failover(args) => failover::run(setting, args),
         Verb::Recover { domu } => recover::run(setting, domu.as_ref()),
         Verb::Ping { host } => ping::run(setting, host),
         Verb::Setup(args) => setup::run(setting, args),

@@ -1,6 +1,8 @@
 //! The same world with another mouth: for a peer that asked, or for a machine that reads what is done.
 
-use crate::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
+use crate::adapters::{
+    Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -21,6 +23,9 @@ impl World for Voice<'_> {
     }
     fn run(&self, call: &Call) -> Result<Output, CallError> {
         self.world.run(call)
+    }
+    fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+        self.world.run_all(calls, most)
     }
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         self.world.watch(call, seen)
@@ -50,6 +55,9 @@ impl World for Voice<'_> {
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.world.read(path)
+    }
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        self.world.access(path)
     }
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         self.world.list(folder)

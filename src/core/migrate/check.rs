@@ -497,7 +497,7 @@ impl Objections {
 }
 
 /// What a domU takes beside its own memory: page tables, video memory, xenstore. Measured with 128 MiB PVH: below 4 MiB.
-const MEMORY_OVERHEAD: u64 = 8;
+pub const MEMORY_OVERHEAD: u64 = 8;
 
 #[cfg(test)]
 #[path = "check_tests.rs"]
