@@ -239,13 +239,18 @@ mod tests {
 
     #[test]
     fn every_example_is_understood() {
-        let examples = [EXAMPLES, several::MIGRATE_EXAMPLES, several::REVERSE_EXAMPLES].join("\n");
+        let examples = [EXAMPLES, several::MIGRATE_EXAMPLES, several::REVERSE_EXAMPLES, CHECK_HELP, FAILOVER_HELP].join("\n");
         let lines: Vec<&str> =
             examples.lines().filter_map(|l| l.strip_prefix("  ")).filter(|l| l.starts_with("xen-migrate ")).collect();
         assert!(lines.len() > 15, "{lines:?}");
         for line in lines {
             let command = line.split("   ").next().unwrap_or_default().split("  ").next().unwrap_or_default();
-            assert!(Cli::try_parse_from(command.split_whitespace()).is_ok(), "{command}");
+            // What stands in quotes is one word.
+            let words = command.split('\'').enumerate().flat_map(|(n, part)| match n % 2 {
+                0 => part.split_whitespace().collect::<Vec<_>>(),
+                _ => vec![part],
+            });
+            assert!(Cli::try_parse_from(words).is_ok(), "{command}");
         }
     }
 
