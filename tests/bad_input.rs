@@ -208,7 +208,7 @@ fn a_table_that_is_missing_empty_or_unreadable() {
 fn names_that_no_domu_can_have_are_refused_at_the_door() {
     let long = "x".repeat(300);
     for name in [
-        "-x", "--help-me", "a;b", "$(id)", "`id`", "a b", "a\nb", "..", "../web", "/etc/passwd", "ALL", "1000", "", "wéb", "a*",
+        "-x", "--help-me", "a;b", "$(id)", "`id`", "a b", "a\nb", "..", "../web", "/etc/passwd", "all", "1000", "", "wéb", "a*",
         &long,
     ] {
         for verb in ["migrate", "reverse"] {
@@ -365,6 +365,80 @@ fn a_peer_that_answers_something_else() {
     }
 }
 
+/// Whoever asks many is not misled by one that answers nonsense: it is a line, and what is seen here is shown.
+#[test]
+fn one_of_many_that_answers_something_else() {
+    let survey = |lab: &Lab| {
+        let asked = "xen-migrate/1 from=dom0-alpha survey web";
+        let argv = ["xen-migrate", "migrate2", "--peer", "dom0-alpha"];
+        ask(lab, B, Some(asked), "192.0.2.1", &argv).out
+    };
+    let lab = pair();
+    let good = survey(&lab);
+    assert!(good.starts_with("xen-migrate/1 {\"survey\""), "{good}");
+    let lies = [
+        "Welcome to dom0-beta!\n".to_string(),
+        "xen-migrate/1 {\"survey\":{}}\n".to_string(),
+        good[..good.len() / 2].to_string(),
+        format!("{good}{good}"),
+        good.replace("\"host\":\"dom0-beta\"", "\"host\":\"dom0-gamma\""),
+        good.replace("\"host\":\"dom0-beta\"", "\"host\":\"dom0-alpha\""),
+        good.replace("\"host\":\"dom0-beta\"", "\"host\":\"-oProxyCommand=id\""),
+        "xen-migrate/1 {\"refused\":\"\\u001b[2Jboo\"}\n".to_string(),
+    ];
+    for out in lies {
+        let lab = pair();
+        let quirk = Quirk::Instead {
+            host: A.into(),
+            begins: "ssh".into(),
+            times: u32::MAX,
+            code: 0,
+            out: out.clone(),
+            err: String::new(),
+        };
+        lab.with(|f| f.quirks.push(quirk));
+        refused(&lab, A, &["xen-migrate", "where", "web"], 0, &["web is running on dom0-alpha", "no answer from dom0-beta"]);
+        refused(&lab, A, &["xen-migrate", "status", "ALL", "--fleet"], 4, &["web", "no answer from dom0-beta"]);
+        let ran = lab.run(A, &["xen-migrate", "check"]);
+        assert!([3, 4].contains(&ran.code) && ran.out.contains("fault"), "{out}: {}{}", ran.err, ran.out);
+        refused(&lab, A, &["xen-migrate", "check"], ran.code, &["dom0-beta"]);
+    }
+    // What it could not see itself moves no cursor.
+    let lab = pair();
+    let out = good.replace("\"unseen\":[]", "\"unseen\":[\"\\u001b[2Jboo\"]");
+    assert_ne!(out, good);
+    let quirk = Quirk::Instead { host: A.into(), begins: "ssh".into(), times: u32::MAX, code: 0, out, err: String::new() };
+    lab.with(|f| f.quirks.push(quirk));
+    refused(&lab, A, &["xen-migrate", "status", "ALL", "--fleet"], 0, &["not seen on dom0-beta: ?[2Jboo"]);
+}
+
+/// A person's word stands for what cannot be seen, and for nothing else.
+#[test]
+fn a_failover_that_may_not_be_touches_nothing() {
+    let verb = |domu: &'static str, reason: &'static str| ["xen-migrate", "failover", domu, "--reason", reason];
+    let lab = pair();
+    lab.run(A, &["xen-migrate", "migrate", "web"]);
+    for (domu, reason) in [("a;b", "x"), ("ALL", "x"), ("web", ""), ("web", " "), ("web", "two\nlines"), ("nobody", "x")] {
+        refused(&lab, A, &verb(domu, reason), 2, &[]);
+    }
+    refused(&lab, A, &verb("web", "I think so"), 3, &["dom0-beta answers", "nothing was touched"]);
+    lab.run(B, &["xl", "pause", "web"]);
+    refused(&lab, A, &verb("web", "I think so"), 3, &["web is paused there"]);
+    // Nothing to start it from.
+    let lab = pair();
+    lab.run(A, &["xen-migrate", "migrate", "web"]);
+    lab.perform(&Deed::PowerOff(B.into()), None);
+    lab.pass(60_000);
+    for path in ["/etc/xen/web.cfg", "/etc/xen/drbd-auto/web.cfg"] {
+        lab.put(A, path, "name = 'web\n");
+    }
+    refused(&lab, A, &verb("web", "it burns"), 2, &["web.cfg"]);
+    for path in ["/etc/xen/web.cfg", "/etc/xen/drbd-auto/web.cfg"] {
+        lab.put(A, path, "name = 'web'\nmemory = 512\n");
+    }
+    refused(&lab, A, &verb("web", "it burns"), 3, &["no disk of it is DRBD"]);
+}
+
 /// A newer one refuses our request in its own words, and says on standard error what to do.
 #[test]
 fn a_peer_of_another_version() {
@@ -441,6 +515,7 @@ fn ask(lab: &Lab, host: &str, request: Option<&str>, from: &str, argv: &[&str]) 
         ssh_original_command: request.map(str::to_string),
         ssh_connection: Some(format!("{from} 40022 192.0.2.2 22")),
         terminal: false,
+        drawing: false,
     };
     lab.set_applets(move |world, argv, _| applets::run(world, argv, &around));
     let ran = lab.run(host, argv);

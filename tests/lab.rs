@@ -44,6 +44,20 @@ fn every_scene_goes_as_it_is_told() {
     assert!(wrong.is_empty(), "{} of {played} scenes go wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// What the README shows of `migrate ALL` is what the scene of that name shows.
+#[test]
+fn the_readme_shows_what_the_scene_shows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("README.md");
+    let scene = fs::read_to_string(root.join("tests/lab/e0-empty-a-dom0-and-refill-it/journal.expect")).expect("the scene");
+    let block = readme.split("dom0-alpha# xen-migrate migrate ALL\n").nth(1).and_then(|rest| rest.split("```").next());
+    let lines: Vec<&str> = block.expect("the block").lines().filter(|line| *line != "…").collect();
+    assert!(lines.len() > 10, "{lines:?}");
+    for line in lines {
+        assert!(scene.lines().any(|told| told.strip_prefix("  | ") == Some(line)), "README: {line}");
+    }
+}
+
 /// The reader of the language itself refuses what it does not know, instead of passing over it.
 #[test]
 fn a_mistake_in_a_scene_is_told() {

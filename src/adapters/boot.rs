@@ -16,6 +16,9 @@ pub const FOLDER: &str = "/etc/xen/drbd-auto";
 /// Where decisions are kept until the next boot.
 pub const DIARY: &str = "/run/xen-drbd-auto/diary.json";
 
+/// So many faults of one file are told, and kept: a diary that is written must be read again.
+const MOST_FAULTS: usize = 20;
+
 /// Held for one round of looking and starting.
 pub const ROUND: &str = "xen-drbd-auto";
 
@@ -94,10 +97,21 @@ fn why_left_out(world: &dyn World, name: &str) -> Option<&'static str> {
 }
 
 fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Vec<String>> {
-    let path = format!("{FOLDER}/{file}");
-    let bytes = world.read(Path::new(&path)).map_err(|why| vec![format!("{path}: {why}")])?;
+    planned(world, ground, &format!("{FOLDER}/{file}"))
+}
+
+/// Reads one config as strictly as somebody must who is about to start it. The error has every fault of it in lines for a person.
+pub fn planned(world: &dyn World, ground: &Ground, path: &str) -> Result<Planned, Vec<String>> {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let bytes = world.read(Path::new(path)).map_err(|why| vec![format!("{path}: {why}")])?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let told = |faults: Vec<Fault>| faults.iter().map(|f| f.render(&path, &text)).collect::<Vec<_>>();
+    let told = |faults: Vec<Fault>| {
+        let mut lines: Vec<String> = faults.iter().take(MOST_FAULTS).map(|f| f.render(path, &text)).collect();
+        if faults.len() > MOST_FAULTS {
+            lines.push(format!("{path}: and {} more", faults.len() - MOST_FAULTS));
+        }
+        lines
+    };
     let read = config::read(file, &bytes, ground.toolstack).map_err(told)?;
     let domu = read.domu_name().map_err(|fault| told(vec![fault]))?;
     if path.contains('=') {

@@ -161,6 +161,8 @@ fn release(world: &dyn World, domu: &DomuName) -> Result<(), Failure> {
             State::Returning => record.put(Row { state: State::Away, ..row }),
             State::Arriving if row.open.is_empty() => record.forget(domu),
             State::Arriving => record.put(Row { state: State::Here, ..row }),
+            State::Visiting | State::Passed if row.open.is_empty() => record.forget(domu),
+            State::Visiting | State::Passed => record.put(Row { state: State::Here, home: None, ..row }),
             _ => {}
         }
     })?)

@@ -162,28 +162,65 @@ pub fn receive_lock_name(domu: &DomuName) -> String {
 }
 
 /// Where the config files of domUs are.
-const CONFIG_FOLDERS: [&str; 3] = ["/etc/xen/drbd-auto", "/etc/xen/auto", "/etc/xen"];
+pub const CONFIG_FOLDERS: [&str; 3] = ["/etc/xen/drbd-auto", "/etc/xen/auto", "/etc/xen"];
+
+/// What costs a program for each domain or each resource, asked once for all of them.
+#[derive(Debug, Default)]
+struct Once {
+    longs: Vec<xen::Long>,
+    shown: Option<drbd::Shown>,
+}
+
+/// A look at this Dom0 for a plan over many domUs: a handful of programs, however many they are.
+#[derive(Debug)]
+pub struct All {
+    /// What is the same for all of them.
+    pub ground: Ground,
+    once: Once,
+}
+
+impl All {
+    /// Everything about one domU but its block devices as the backends have them, which only a migration that has just ended needs.
+    pub fn end(&self, world: &dyn World, domu: &DomuName, known: &[ResourceName]) -> Result<End, LookError> {
+        self.ground.end_by(world, domu, known, false, Some(&self.once))
+    }
+}
 
 impl Ground {
+    /// The same ground for many domUs.
+    pub fn all(self, world: &dyn World) -> All {
+        // What is missing in these answers is asked for by itself: `xl list -l` leaves out what it cannot read, without a word.
+        let longs = xen::long_all(world, self.toolstack).unwrap_or_default();
+        let shown = self.drbd.generation.and_then(|generation| drbd::shown(world, generation));
+        All { ground: self, once: Once { longs, shown } }
+    }
+
     /// Everything about one domU. `known` are resources that somebody else knows it to have; `holding`: its lock is ours.
     pub fn end(&self, world: &dyn World, domu: &DomuName, known: &[ResourceName], holding: bool) -> Result<End, LookError> {
+        self.end_by(world, domu, known, holding, None)
+    }
+
+    fn end_by(
+        &self,
+        world: &dyn World,
+        domu: &DomuName,
+        known: &[ResourceName],
+        holding: bool,
+        once: Option<&Once>,
+    ) -> Result<End, LookError> {
         let mut unseen = self.drbd.unseen.clone();
         let mut copies = Vec::new();
         let mut disks: Vec<DiskSeen> = Vec::new();
         let mut bridges_used = Vec::new();
         for domain in &self.domains {
             let Some(called) = called(domu, &domain.name) else { continue };
-            let blocks = match xen::block_devices(world, self.toolstack, domain.id) {
-                Ok(blocks) => Some(blocks),
-                Err(XenError::UnknownDomain { .. }) => None,
-                Err(error) if called == CopyName::Plain => {
-                    unseen.push(error.to_string());
-                    None
-                }
-                Err(_) => None,
+            let blocks = match once {
+                Some(_) => None,
+                None => self.blocks(world, domain, called, &mut unseen),
             };
             let mut kind = None;
-            match xen::long(world, self.toolstack, Which::Id(domain.id)) {
+            let seen = once.and_then(|once| once.longs.iter().find(|long| long.id == Some(domain.id)).cloned());
+            match seen.map_or_else(|| xen::long(world, self.toolstack, Which::Id(domain.id)), Ok) {
                 Ok(long) => {
                     kind = long.kind.word().map(String::from);
                     if disks.is_empty() {
@@ -208,7 +245,7 @@ impl Ground {
         let mut replicas: Vec<ReplicaSeen> = Vec::new();
         for name in names {
             if !replicas.iter().any(|r| r.replica.resource == name) {
-                replicas.extend(self.drbd.replica(world, &name));
+                replicas.extend(self.drbd.replica_by(world, &name, once.and_then(|once| once.shown.as_ref())));
             }
         }
 
@@ -237,6 +274,24 @@ impl Ground {
             receiving: world.lock_holder(&receive_lock_name(domu)),
             unseen,
         })
+    }
+
+    fn blocks(
+        &self,
+        world: &dyn World,
+        domain: &Domain,
+        called: CopyName,
+        unseen: &mut Vec<String>,
+    ) -> Option<Vec<crate::core::xen::BlockDevice>> {
+        match xen::block_devices(world, self.toolstack, domain.id) {
+            Ok(blocks) => Some(blocks),
+            Err(error) => {
+                if called == CopyName::Plain && !matches!(error, XenError::UnknownDomain { .. }) {
+                    unseen.push(error.to_string());
+                }
+                None
+            }
+        }
     }
 
     /// Something here speaks of a domU of that name: a row, a domain under any of its names, a config file.
@@ -357,12 +412,17 @@ impl Ground {
 impl DrbdGround {
     /// A resource as the kernel and the file have it; `None` where the file does not know it.
     pub fn replica(&self, world: &dyn World, name: &ResourceName) -> Option<ReplicaSeen> {
+        self.replica_by(world, name, None)
+    }
+
+    fn replica_by(&self, world: &dyn World, name: &ResourceName, shown: Option<&drbd::Shown>) -> Option<ReplicaSeen> {
         let seen = self.replica_without_options(name)?;
         let options = match self.generation {
             Some(generation) if seen.replica.is_up() => {
                 let configured = &seen.configured;
                 let minors: Vec<u32> = configured.volumes.iter().map(|v| v.minor).collect();
-                match drbd::running_options(world, generation, name, &minors) {
+                let told = shown.and_then(|shown| shown.options(name));
+                match told.unwrap_or_else(|| drbd::running_options(world, generation, name, &minors)) {
                     Ok(options) => Some(options),
                     // What 8.4 dropped with the connection it reads from the file when it connects.
                     Err(DrbdError::NoConnection { fencing, .. }) => {

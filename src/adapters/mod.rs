@@ -15,6 +15,7 @@ pub mod real;
 mod scripted;
 pub mod ssh;
 pub mod store;
+pub mod survey;
 pub mod xen;
 
 use std::fmt;
@@ -29,6 +30,14 @@ use thiserror::Error;
 pub trait World {
     /// Runs a program found through PATH, and waits for it within its limit.
     fn run(&self, call: &Call) -> Result<Output, CallError>;
+
+    /// Runs several programs at once, at most `most` at a time, each within its own limit. The answers stand in the order of the calls.
+    ///
+    /// One after the other is as right, and only slower: a pretend world does so.
+    fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+        let _ = most;
+        calls.iter().map(|call| self.run(call)).collect()
+    }
 
     /// Runs a long program and tells what it shows meanwhile; [`Flow::Stop`] ends it gently (for `xl migrate`: by ending its
     /// transport, so that xl itself puts the guest back), and [`World::watch`] still returns its output. So do both limits of
@@ -69,6 +78,12 @@ pub trait World {
     /// do those of [`World::list`] and [`World::replace`].
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// Who may do what with a file, links followed. A world that cannot tell says so.
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The names in a folder, sorted. Symbolic links, plain files and folders alike.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
@@ -100,6 +115,13 @@ pub trait World {
     /// streams and our end.
     fn begin(&self, argv: &[String]) -> io::Result<()>;
 
+    /// Runs this very program several times beside us, each with arguments of its own (`argv[0]` first) and nothing to read.
+    ///
+    /// `foreman` is asked for arguments whenever there is room ([`Shift::Free`]): none mean that nothing more is to begin now, and it is
+    /// asked again when one has ended. It hears every line and every end, and says nothing to those. Ends when nobody is at work and
+    /// nothing more is to begin. When somebody asks us to stop, they are asked, too; they outlive us when we are killed.
+    fn crew(&self, foreman: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>);
+
     /// Asks the holder of a lock for something. False: nobody holds it.
     fn summon(&self, lock: &str, what: Summons) -> io::Result<bool>;
 
@@ -108,6 +130,15 @@ pub trait World {
 
     /// A line for the person (or the peer) that called us. That nobody reads it is no error.
     fn say(&self, to: To, line: &str);
+}
+
+/// Who may do what with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The permission bits, `0o600`.
+    pub mode: u32,
+    /// Its owner is neither root nor whoever runs this program.
+    pub foreign: bool,
 }
 
 /// A lock that is held until it is dropped.
@@ -312,6 +343,29 @@ pub enum Woken {
     Asked,
     /// The program has ended, which it should not.
     Ended,
+}
+
+/// What the foreman of a crew hears. Workers have numbers from 0, in the order in which they began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shift<'a> {
+    /// There is room for one more: what is it to do?
+    Free,
+    /// A worker printed this line.
+    Line {
+        /// Its number.
+        who: usize,
+        /// On which output.
+        to: To,
+        /// The line.
+        line: &'a str,
+    },
+    /// A worker has ended: its exit code, where it has one. What it did is for a look to tell.
+    Ended {
+        /// Its number.
+        who: usize,
+        /// How.
+        code: Option<i32>,
+    },
 }
 
 /// What the holder of a lock is asked for.

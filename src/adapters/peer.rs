@@ -4,11 +4,12 @@
 //! (a chatty `.bashrc`) would end up in the memory stream of a migration, so it is a fault that is told.
 
 use super::ssh::{self, Trouble};
-use super::{CallError, Ended, Flow, Output, Sign, To, World};
+use super::{Call, CallError, Ended, Flow, Output, Sign, To, World};
 use crate::core::facts::{End, PROTOCOL};
 use crate::core::names::{DomuName, HostName, ResourceName};
-use crate::core::request::{Request, Wish};
+use crate::core::request::{LONGEST, NOT_UNDERSTOOD, Request, Wish};
 use crate::core::step::Deed;
+use crate::core::survey::{Scope, Survey};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;
@@ -30,6 +31,10 @@ pub enum Answer {
     },
     /// To `look`.
     Look(Box<End>),
+    /// To `looks`: one for each domU, in the order of the request.
+    Looks(Vec<End>),
+    /// To `survey`.
+    Survey(Box<Survey>),
     /// To `do`: what was done, and the failure that ended it.
     Done {
         /// The words of the deeds that were done.
@@ -152,6 +157,47 @@ impl<'a> Peer<'a> {
         let wish = Wish::Look { domu: domu.clone(), resources: resources.to_vec() };
         match self.ask(wish, Duration::from_secs(90))? {
             Answer::Look(end) if &end.domu == domu => Ok(*end),
+            other => Err(self.garbled(&format!("{other:?}"))),
+        }
+    }
+
+    /// What is there of several domUs, each with its resources: one request, or a few where the names are too many for one. One that
+    /// does not know this request is asked for each by itself.
+    pub fn looks(&self, domus: &[(DomuName, Vec<ResourceName>)]) -> Result<Vec<End>, PeerError> {
+        let mut ends = Vec::new();
+        let mut rest = domus;
+        while !rest.is_empty() {
+            let wish = |count: usize| Wish::Looks { domus: rest[..count].to_vec() };
+            let fits = |count: &usize| self.request(wish(*count)).len() <= LONGEST;
+            let count = (1..=rest.len()).rev().find(fits).unwrap_or(1);
+            let (now, later) = rest.split_at(count);
+            match self.ask(wish(count), Duration::from_secs(90)) {
+                Ok(Answer::Looks(seen)) if seen.iter().map(|e| &e.domu).eq(now.iter().map(|(domu, _)| domu)) => ends.extend(seen),
+                Ok(other) => return Err(self.garbled(&format!("{other:?}"))),
+                Err(PeerError::Refused { why, .. }) if why.starts_with(NOT_UNDERSTOOD) => {
+                    for (domu, resources) in now {
+                        ends.push(self.look(domu, resources)?);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            rest = later;
+        }
+        Ok(ends)
+    }
+
+    /// The call that asks for a [`Survey`]; [`Peer::surveyed`] reads what it said. Between the two, other peers can be asked as well.
+    pub fn survey_call(&self, scope: &Scope) -> Call {
+        // Half a minute is what a Dom0 with a thousand domUs does not need; a health look asks its tools for each domU.
+        let limit = if scope.health { 120 } else { 30 };
+        ssh::call(self.world, &self.us, &self.host, &self.request(Wish::Survey(scope.clone()))).within(Duration::from_secs(limit))
+    }
+
+    /// What is there.
+    pub fn surveyed(&self, answer: Result<Output, CallError>) -> Result<Survey, PeerError> {
+        let output = answer.map_err(|e| self.not_run(e))?;
+        match self.read(&output)? {
+            Answer::Survey(survey) => Ok(*survey),
             other => Err(self.garbled(&format!("{other:?}"))),
         }
     }
@@ -302,7 +348,7 @@ fn protocol(line: &str) -> Option<&str> {
 }
 
 /// What a peer says goes to a terminal: without control characters.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
 }
 

@@ -3,7 +3,7 @@
 //! It answers by argv. A call that nobody wrote an answer for, and every verb that has no place in such a test, ends the test
 //! with a panic that names it: an adapter that asks one question too many is found at once.
 
-use super::{Call, CallError, Ended, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
+use super::{Call, CallError, Ended, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -162,6 +162,9 @@ impl World for Scripted {
     }
     fn begin(&self, _: &[String]) -> io::Result<()> {
         panic!("no test of an adapter waits")
+    }
+    fn crew(&self, _: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>) {
+        panic!("no test of an adapter has workers")
     }
     fn summon(&self, _: &str, _: Summons) -> io::Result<bool> {
         panic!("no test of an adapter waits")

@@ -24,6 +24,8 @@ pub struct Surroundings {
     pub ssh_connection: Option<String>,
     /// Standard output is a terminal.
     pub terminal: bool,
+    /// Standard error is a terminal on which lines can be drawn over.
+    pub drawing: bool,
 }
 
 /// Finds the applet that `argv[0]` names, makes the real world, and runs it there.
@@ -63,6 +65,7 @@ impl Surroundings {
             ssh_original_command: var("SSH_ORIGINAL_COMMAND"),
             ssh_connection: var("SSH_CONNECTION"),
             terminal: std::io::stdout().is_terminal(),
+            drawing: std::io::stderr().is_terminal() && var("TERM").is_some_and(|term| term != "dumb"),
         }
     }
 }

@@ -208,26 +208,7 @@ impl ReplicaSeen {
 
     /// The resource in words: `r0 Primary/Secondary Connected UpToDate/UpToDate`.
     pub fn in_words(&self) -> String {
-        let r = &self.replica;
-        if !r.is_up() {
-            return format!("{} is not up", r.resource);
-        }
-        let list = |mut words: Vec<String>| {
-            words.dedup();
-            if words.is_empty() { "?".to_string() } else { words.join("+") }
-        };
-        let peer_roles = list(r.peers.iter().map(|p| p.role.to_string()).collect());
-        let connections = list(r.peers.iter().map(|p| p.connection.to_string()).collect());
-        let disks = list(r.volumes.iter().map(|v| v.disk.to_string()).collect());
-        let peer_disks = list(r.peers.iter().flat_map(|p| p.volumes.iter().map(|v| v.disk.to_string())).collect());
-        let copying: Vec<String> = r
-            .peers
-            .iter()
-            .flat_map(|p| &p.volumes)
-            .filter(|v| !matches!(v.replication, super::drbd::Replication::Established | super::drbd::Replication::Off))
-            .map(|v| format!(" {}", v.replication))
-            .collect();
-        format!("{} {}/{peer_roles} {connections} {disks}/{peer_disks}{}", r.resource, r.role, copying.concat())
+        self.replica.in_words()
     }
 }
 

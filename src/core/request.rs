@@ -6,6 +6,7 @@
 use super::facts::PROTOCOL;
 use super::names::{DomuName, HostName, ResourceName};
 use super::step::{Deed, Gate};
+use super::survey::Scope;
 use std::fmt;
 use thiserror::Error;
 
@@ -30,6 +31,14 @@ pub enum Wish {
         /// Its resources, as the peer knows them.
         resources: Vec<ResourceName>,
     },
+    /// The same of several domUs, from one look at the host: a plan over all of them costs one request a peer.
+    /// A program that does not know this word refuses it, and is asked for each by itself.
+    Looks {
+        /// The domUs, each with its resources as the peer knows them; at least one.
+        domus: Vec<(DomuName, Vec<ResourceName>)>,
+    },
+    /// Say what is here of all domUs, or of some.
+    Survey(Scope),
     /// Do these deeds of a migration that the peer drives.
     Do {
         /// The domU.
@@ -69,6 +78,9 @@ pub struct Coming {
     pub gate: Gate,
 }
 
+/// How the refusal of a request begins that is not of this version: whoever asked may ask in older words.
+pub const NOT_UNDERSTOOD: &str = "not a request that xen-migrate understands";
+
 /// Why a request is refused before anything is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadRequest {
@@ -79,7 +91,7 @@ pub enum BadRequest {
     #[error("the request speaks {0}, this xen-migrate speaks xen-migrate/{PROTOCOL}: install the same version on both Dom0s")]
     Version(String),
     /// Anything else.
-    #[error("not a request that xen-migrate understands: {0}")]
+    #[error("{NOT_UNDERSTOOD}: {0}")]
     Unknown(String),
 }
 
@@ -98,6 +110,20 @@ impl fmt::Display for Request {
             Wish::Look { domu, resources } => {
                 write!(f, " look {domu}")?;
                 resources.iter().try_for_each(|r| write!(f, " {r}"))
+            }
+            Wish::Looks { domus } => {
+                write!(f, " looks")?;
+                domus.iter().try_for_each(|(domu, resources)| {
+                    let names: Vec<&str> = resources.iter().map(ResourceName::as_str).collect();
+                    write!(f, " {domu}={}", names.join(","))
+                })
+            }
+            Wish::Survey(scope) => {
+                write!(f, " survey")?;
+                if scope.health {
+                    write!(f, " @health")?;
+                }
+                scope.domus.iter().try_for_each(|(domu, resources)| write!(f, " {}", scope_word(domu, resources)))
             }
             Wish::Do { domu, deeds } => {
                 write!(f, " do {domu}")?;
@@ -126,6 +152,24 @@ pub fn receive_words_before_the_host(from: &HostName, domu: &DomuName, gate: &Ga
     words
 }
 
+/// `web=r0,r1`; a domU whose resources are not known is its name alone.
+pub fn scope_word(domu: &DomuName, resources: &[ResourceName]) -> String {
+    let names: Vec<&str> = resources.iter().map(ResourceName::as_str).collect();
+    if names.is_empty() { domu.to_string() } else { format!("{domu}={}", names.join(",")) }
+}
+
+/// The scope of a survey. Its first word may be `@health`, which no domU is called.
+fn scope(words: &[&str]) -> Option<Scope> {
+    let health = words.first() == Some(&"@health");
+    let mut domus = Vec::new();
+    for word in &words[usize::from(health)..] {
+        let (domu, names) = word.split_once('=').map_or((*word, None), |(domu, names)| (domu, Some(names)));
+        let resources = names.map_or(Some(vec![]), |list| list.split(',').map(|n| n.parse().ok()).collect())?;
+        domus.push((domu.parse().ok()?, resources));
+    }
+    Some(Scope { domus, health })
+}
+
 /// `promote=r0 primary=r0,r1`.
 fn gate_words(gate: &Gate) -> Vec<String> {
     let word = |name: &str, list: &[ResourceName]| {
@@ -139,7 +183,7 @@ fn gate_words(gate: &Gate) -> Vec<String> {
 pub fn parse(text: Option<&str>) -> Result<Request, BadRequest> {
     let text = text.map(str::trim).filter(|t| !t.is_empty()).ok_or(BadRequest::Missing)?;
     let shown = || BadRequest::Unknown(format!("{:?}", text.chars().take(120).collect::<String>()));
-    if text.len() > 4096 || !text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+    if text.len() > LONGEST || !text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
         return Err(shown());
     }
     let words: Vec<&str> = text.split(' ').filter(|w| !w.is_empty()).collect();
@@ -170,6 +214,13 @@ fn wish(verb: &str, rest: &[&str]) -> Option<Wish> {
     if verb == "ping" {
         return rest.is_empty().then_some(Wish::Ping);
     }
+    if verb == "looks" {
+        let domus = rest.iter().map(|word| looked_for(word)).collect::<Option<Vec<_>>>()?;
+        return (!domus.is_empty()).then_some(Wish::Looks { domus });
+    }
+    if verb == "survey" {
+        return scope(rest).map(Wish::Survey);
+    }
     let (domu, rest) = rest.split_first()?;
     let domu: DomuName = domu.parse().ok()?;
     Some(match verb {
@@ -195,6 +246,16 @@ fn wish(verb: &str, rest: &[&str]) -> Option<Wish> {
     })
 }
 
+/// `web=r0,r1`, or `web=`.
+fn looked_for(word: &str) -> Option<(DomuName, Vec<ResourceName>)> {
+    let (domu, names) = word.split_once('=')?;
+    let resources = names.split(',').filter(|_| !names.is_empty()).map(|r| r.parse().ok()).collect::<Option<_>>()?;
+    Some((domu.parse().ok()?, resources))
+}
+
+/// So many characters a request may have.
+pub const LONGEST: usize = 4096;
+
 /// `[-t] [-T] [-v…] migrate-receive [-e] [-d] [-p]`, as `xl_migrate.c` composes it, and nothing more.
 fn receive_words(words: &[&str]) -> Option<Vec<String>> {
     let at = words.iter().position(|w| *w == "migrate-receive")?;
@@ -219,6 +280,10 @@ mod tests {
             "xen-migrate/1 from=dom0-alpha ping",
             "xen-migrate/1 from=dom0-alpha look web",
             "xen-migrate/1 from=dom0-alpha look web r0 r1",
+            "xen-migrate/1 from=dom0-alpha looks web=r0,r1 mail= db=r2",
+            "xen-migrate/1 from=dom0-alpha survey",
+            "xen-migrate/1 from=dom0-alpha survey web mail=r0,r1",
+            "xen-migrate/1 from=dom0-alpha survey @health web=r0",
             "xen-migrate/1 from=dom0-alpha do web expect=r0,r1 open=r0 open=r1 primary=r0",
             "xen-migrate/1 from=dom0-alpha send web --live",
             "xen-migrate/1 from=dom0-alpha settle web",
@@ -260,7 +325,17 @@ mod tests {
             "xen-migrate/1 look ALL",
             "xen-migrate/1 look web;id",
             "xen-migrate/1 look web all",
+            "xen-migrate/1 looks",
+            "xen-migrate/1 looks web",
+            "xen-migrate/1 looks web=r0,",
+            "xen-migrate/1 looks web=r0;id",
+            "xen-migrate/1 looks ALL=",
             "xen-migrate/1 do web",
+            "xen-migrate/1 survey web=",
+            "xen-migrate/1 survey web=r0,",
+            "xen-migrate/1 survey web=r0;id",
+            "xen-migrate/1 survey ALL",
+            "xen-migrate/1 survey -x",
             "xen-migrate/1 do web destroy=1",
             "xen-migrate/1 settle web now",
             "xen-migrate/1 receive web dom0-beta xm migrate-receive",
@@ -286,10 +361,10 @@ mod tests {
     #[test]
     fn hostile_requests_by_the_thousand() {
         let pieces = [
-            "xen-migrate/1", "xen-migrate/2", "from=a", "from=", "ping", "look", "do", "send", "settle", "receive", "web", "-x",
-            "r0", "open=r0", "expect=", "expect=r0@b", "xl", "migrate-receive", "-t", "-e", ";", "$(id)", "`id`", "|", "&&",
-            "\n", "\0", "'", "\"", "--", "ALL", "../x", "é", "destroy-incoming=1", "promote=r0", "primary=r0,r1", "%s", "~", "*",
-            "\t", "=",
+            "xen-migrate/1", "xen-migrate/2", "from=a", "from=", "ping", "look", "looks", "web=r0,r1", "survey", "@health",
+            "web=r0", "do", "send", "settle", "receive", "web", "-x", "r0", "open=r0", "expect=", "expect=r0@b", "xl",
+            "migrate-receive", "-t", "-e", ";", "$(id)", "`id`", "|", "&&", "\n", "\0", "'", "\"", "--", "ALL", "../x", "é",
+            "destroy-incoming=1", "promote=r0", "primary=r0,r1", "%s", "~", "*", "\t", "=",
         ];
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let mut roll = |below: usize| {

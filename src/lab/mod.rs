@@ -196,6 +196,27 @@ impl Lab {
         Ran { host: host.into(), command, code, killed, out, err, events }
     }
 
+    /// A worker of one of our tools: a process of its own on the same host, which hears the same requests to stop. No code: it was killed.
+    pub(crate) fn run_worker(&self, host: &str, parent: Pid, argv: &[String]) -> (Printed, Option<i32>) {
+        let pid = self.with(|f| {
+            let (stopping, stop_at) = f.host(host).process(parent).map_or((false, None), |p| (p.stopping, p.stop_at));
+            let pid = f.start_process(host, &argv.join(" "), Stdin::Closed, None);
+            if let Some(process) = f.host_mut(host).process_mut(pid) {
+                (process.stopping, process.stop_at) = (stopping, stop_at);
+            }
+            pid
+        });
+        let world = LabWorld::new(self, host, pid);
+        let ended = self.boundary(pid, || self.exec(&world, argv, &Surroundings::default()));
+        let (out, err) = world.taken();
+        drop(world);
+        self.with(|f| {
+            f.end_process(host, pid);
+            f.check();
+        });
+        (Printed { out, err, ..Printed::default() }, ended.map(|printed| printed.code))
+    }
+
     /// Runs one of our tools or a program as a process of its own; what it prints goes to the world's captured output.
     pub(crate) fn exec(&self, world: &LabWorld<'_>, argv: &[String], around: &Surroundings) -> Printed {
         let name = argv.first().map_or("", |a| a.rsplit('/').next().unwrap_or(a));

@@ -98,6 +98,12 @@ impl Lab {
         });
         self.put(name, "/etc/drbd.conf", "include \"drbd.d/global_common.conf\";\ninclude \"drbd.d/*.res\";\n");
         self.put(name, "/etc/xen/drbd-auto/.keep", "");
+        if self.with(|f| f.host(name).utils < Version::new(9, 31)) {
+            self.put(name, "/etc/xen/scripts/block-drbd", "#!/bin/bash\n");
+        }
+        if generation == Generation::V84 {
+            self.put(name, "/sys/module/drbd/parameters/disable_sendpage", "Y\n");
+        }
     }
 
     /// Adds a resource with one volume between some hosts: Secondary everywhere, connected, up to date.

@@ -3,7 +3,9 @@
 use super::model::{Fleet, Lock, Millis, Pid, Quirk};
 use super::programs::{self, Ctx, Printed, Relaying, Watching};
 use super::{Killed, Lab};
-use crate::adapters::{Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Sign, Summons, To, Woken, World};
+use crate::adapters::{
+    Access, Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -205,7 +207,8 @@ impl World for LabWorld<'_> {
     }
 
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(BEGINNING) + self.clock()
+        let ahead = self.lab.with(|f| f.host(&self.host).clock_ahead);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(BEGINNING + ahead) + self.clock()
     }
 
     fn clock(&self) -> Duration {
@@ -244,6 +247,10 @@ impl World for LabWorld<'_> {
             Some(text) => Ok(text.into_bytes()),
             None => self.lab.with(|f| f.host(&self.host).files.read(&path)),
         }
+    }
+
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        self.lab.with(|f| f.host(&self.host).files.access(&path.to_string_lossy()))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -324,6 +331,22 @@ impl World for LabWorld<'_> {
         self.lab.begin_background(&self.host, argv);
         self.lab.finish(number, &self.host, self.pid, &what);
         Ok(())
+    }
+
+    /// One after the other, whatever the number of streams: a pretend process has no other beside it on the stack.
+    fn crew(&self, foreman: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>) {
+        let mut who = 0;
+        while let Some(argv) = foreman(Shift::Free) {
+            let what = format!("begin {}", argv.join(" "));
+            let number = self.lab.begin(&self.host, self.pid, &what);
+            let (printed, code) = self.lab.run_worker(&self.host, self.pid, &argv);
+            self.lab.finish(number, &self.host, self.pid, &what);
+            for (to, text) in [(To::Out, &printed.out), (To::Err, &printed.err)] {
+                text.lines().for_each(|line| drop(foreman(Shift::Line { who, to, line })));
+            }
+            foreman(Shift::Ended { who, code });
+            who += 1;
+        }
     }
 
     fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {

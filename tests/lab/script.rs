@@ -19,6 +19,8 @@
 //! quorum web                       drbd.conf asks for a majority (DRBD 9), everywhere
 //! guarded web                      drbd.conf says fencing resource-only, everywhere
 //! resync web 10m                   takes so long
+//! split-brain web dom0-beta discard-zero-changes consensus -   after-sb-0pri, -1pri and -2pri in drbd.conf there; `-`: not said
+//! clock dom0-beta 42                                       its clock is so many seconds ahead
 //! root-ssh dom0-beta               root of any Dom0 may log in there
 //! no-key dom0-alpha                it has no dedicated key
 //! memory dom0-beta 2560            MiB in all; 2048 of them are Dom0's
@@ -32,7 +34,7 @@
 //! dom0-alpha for 30s$ xen-migrate migrate web              and presses ^C after half a minute
 //! pass 90s
 //! look                                                     what is where, into the journal
-//! table dom0-beta: web dom0-alpha                          somebody adds a row to migrate-tab.txt
+//! table dom0-beta: web dom0-alpha                          somebody adds a row to migrate-tab.txt; `file`, `clock` and `split-brain` likewise
 //! hide dom0-alpha /etc/xen/web.cfg                         a file is moved away; `unhide` brings it back
 //! at stage web Ready: DEED                                 when the migration gets there
 //! before dom0-beta drbdadm secondary: DEED                 before the next such event there; `after` likewise
@@ -133,7 +135,7 @@ impl Theatre {
         let words: Vec<&str> = line.split_whitespace().collect();
         if line == "look" {
             self.look();
-        } else if words.first() == Some(&"table") {
+        } else if words.first().is_some_and(|w| ["table", "file", "clock", "split-brain"].contains(w)) {
             start_line(&self.lab, &words, line)?;
         } else if let ["hide" | "unhide", host, path] = words.as_slice() {
             let hidden = format!("{path}.hidden");
@@ -411,6 +413,18 @@ fn start_line(lab: &Lab, words: &[&str], line: &str) -> Result<(), String> {
             lab.with(|f| f.resource_mut(resource).map(|r| r.sync_takes = takes)).ok_or("no such resource")?;
         }
         ["guarded", resource] => lab.configure(resource, |c| c.fencing = Fencing::ResourceOnly),
+        ["split-brain", resource, host, policies @ ..] => lab.with(|f| {
+            let replica = f.resource_mut(resource).and_then(|r| r.on.get_mut(*host)).ok_or("no such resource there")?;
+            for (place, policy) in replica.configured.after_sb.iter_mut().zip(policies) {
+                *place = (*policy != "-").then(|| policy.to_string());
+            }
+            replica.options.after_sb = replica.configured.after_sb.clone();
+            Ok::<(), &str>(())
+        })?,
+        ["clock", host, ahead] => {
+            let ahead = ahead.parse().map_err(|_| "seconds are expected")?;
+            lab.with(|f| f.host_mut(host).clock_ahead = ahead);
+        }
         ["root-ssh", host] => lab.with(|f| f.host_mut(host).root_ssh = true),
         ["no-key", host] => lab.with(|f| {
             let files = &mut f.host_mut(host).files;

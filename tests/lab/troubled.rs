@@ -7,7 +7,9 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
-use xen_drbd::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
+use xen_drbd::adapters::{
+    Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+};
 use xen_drbd::applets;
 use xen_drbd::lab::Lab;
 
@@ -113,6 +115,9 @@ impl World for Troubled<'_> {
         self.trouble.count(call);
         self.world.run(call)
     }
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        self.world.access(path)
+    }
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         self.world.watch(call, seen)
     }
@@ -155,6 +160,9 @@ impl World for Troubled<'_> {
     }
     fn begin(&self, argv: &[String]) -> io::Result<()> {
         self.world.begin(argv)
+    }
+    fn crew(&self, foreman: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>) {
+        self.world.crew(foreman);
     }
     fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {
         self.world.summon(lock, what)

@@ -177,7 +177,8 @@ impl World {
         let mut diary = self.diary(at);
         diary.note(FILE, Some("web"), Moment(0), outcome.clone());
         if much_later {
-            diary.note(FILE, Some("web"), Moment(3600), outcome);
+            // Every six minutes at the latest.
+            (1..=3).for_each(|look| diary.note(FILE, Some("web"), Moment(360 * look), outcome.clone()));
         }
         diary.waiting().next().is_some()
     }

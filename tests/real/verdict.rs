@@ -97,6 +97,20 @@ fn with_no_time_at_all_nothing_is_played_and_that_is_no_success() {
     assert!(ended.err.contains("not played, for want of time: 01-story"), "{ended}");
 }
 
+/// Only some stories are played on the pretend fleet as well; without one of them there is nothing that could differ.
+#[test]
+fn what_was_said_is_compared_where_there_is_something_to_compare() {
+    let run = Run::new("told", &["echo 'dom0-a$ xen-migrate status' >\"$told\"\n"]);
+    put(&run.folder, "bin/cargo", "#!/bin/sh\nexit 101\n");
+    let ended = run.play(&[]);
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.row("as on the lab").contains("skipped") && ended.out.contains("was not compared"), "{ended}");
+    run.write("told/01-story/script", "");
+    let ended = run.play(&[]);
+    assert_eq!(ended.code, Some(1), "{ended}");
+    assert!(ended.err.contains("did not hold: as on the lab"), "{ended}");
+}
+
 #[test]
 fn without_a_pair_no_story_has_held() {
     let run = Run::new("pair", &[HOLDS]);

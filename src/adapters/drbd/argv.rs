@@ -44,6 +44,11 @@ pub fn show(resource: &ResourceName) -> Call {
     Call::new("drbdsetup", ["show", resource.as_str()]).within(QUERY)
 }
 
+/// The options in force for every resource that is up (8.4 and 9): without a name it means all of them (drbdsetup(8), `show`).
+pub fn show_all() -> Call {
+    Call::new("drbdsetup", ["show"]).within(QUERY)
+}
+
 /// The options in force for one minor (8.3).
 pub fn show_minor(minor: u32) -> Call {
     Call::new("drbdsetup", [minor.to_string(), "show".to_string()]).within(QUERY)

@@ -24,6 +24,8 @@
 
 use super::show::weakest;
 use crate::core::drbd::{Configured, ConfiguredVolume, Fencing, Options};
+use crate::core::names::ResourceName;
+use crate::core::survey::AfterSplitBrain;
 use roxmltree::{Document, Node};
 use std::borrow::Cow;
 
@@ -60,6 +62,29 @@ pub fn configuration(text: &str, host: &str) -> Result<Configuration, String> {
             Err(why) => {
                 let name = resource.attribute("name").unwrap_or("without a name");
                 found.notes.push(format!("resource {name}: left out: {why}"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The three options that say what becomes of a split brain, for each resource of this host, `disconnect` left out (drbd.conf(5)).
+pub fn after_split_brain(text: &str, host: &str) -> Result<Vec<AfterSplitBrain>, String> {
+    let text = without_templates(text);
+    let document = Document::parse(&text).map_err(|e| e.to_string())?;
+    let root = document.root_element();
+    let common = elements(root, "common").next();
+    let mut found = Vec::new();
+    for resource in elements(root, "resource") {
+        let Ok(Some((_, names))) = our_section(resource, host) else { continue };
+        let Some(Ok(name)) = resource.attribute("name").map(str::parse::<ResourceName>) else { continue };
+        let ours = elements(resource, "connection").filter(|c| joins(*c, &names));
+        let places: Vec<Node<'_, '_>> = ours.chain([resource]).chain(common).collect();
+        for option in ["after-sb-0pri", "after-sb-1pri", "after-sb-2pri"] {
+            let policy = places.iter().find_map(|place| self::option(*place, "net", option)).unwrap_or("disconnect");
+            if policy != "disconnect" {
+                let (resource, option, policy) = (name.clone(), option.to_string(), policy.to_string());
+                found.push(AfterSplitBrain { resource, option, policy });
             }
         }
     }

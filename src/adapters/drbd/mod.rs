@@ -30,6 +30,7 @@ pub use picture::{Heard, Picture};
 use crate::adapters::{Call, CallError, Ended, Output, World};
 use crate::core::drbd::{Configured, Fencing, Generation, Options, Replica};
 use crate::core::names::ResourceName;
+use crate::core::survey::AfterSplitBrain;
 use std::io;
 use std::path::Path;
 use thiserror::Error;
@@ -157,6 +158,22 @@ pub fn configuration(world: &dyn World, host: &str) -> Result<Configuration, Drb
     config::configuration(&output.stdout, host).map_err(|what| not_understood(&call.to_string(), &what))
 }
 
+/// What the operator's files have DRBD do about a split brain by itself, for the resources of `host`: every `after-sb-…` that is not
+/// `disconnect`, the default.
+pub fn after_split_brain(world: &dyn World, host: &str) -> Result<Vec<AfterSplitBrain>, DrbdError> {
+    let call = argv::dump_xml();
+    let output = world.run(&call)?;
+    answered(&call, &output)?;
+    config::after_split_brain(&output.stdout, host).map_err(|what| not_understood(&call.to_string(), &what))
+}
+
+/// The version of the module, as `/proc/drbd` says it; `None` where it does not.
+pub fn module_version(world: &dyn World) -> Option<String> {
+    let text = proc_drbd(world).ok()??;
+    let word = text.lines().find_map(|line| line.strip_prefix("version: "))?.split_whitespace().next()?;
+    Some(word.to_string())
+}
+
 /// The two options as the kernel has them now; `minors` are those of the resource's volumes (needed for 8.3 only).
 ///
 /// Of several volumes (8.4) or connections (9) the weakest `fencing` counts, and two Primaries are allowed if any connection allows
@@ -189,6 +206,31 @@ pub fn running_options(
         show::Unknown::NoConnection(fencing) => DrbdError::NoConnection { resource: resource.clone(), fencing },
         show::Unknown::NotUnderstood(what) => not_understood(&calls.first().map(Call::to_string).unwrap_or_default(), &what),
     })
+}
+
+/// The options of every resource that is up, as one `drbdsetup show` printed them.
+#[derive(Debug, Clone)]
+pub struct Shown(String);
+
+/// Asks for them. `None` where there is no such answer (8.3), or it is none: then each is asked for by itself ([`running_options`]).
+pub fn shown(world: &dyn World, generation: Generation) -> Option<Shown> {
+    if generation == Generation::V83 {
+        return None;
+    }
+    world.run(&argv::show_all()).ok().filter(Output::ok).map(|output| Shown(output.stdout))
+}
+
+impl Shown {
+    /// The options of one resource; `None`: it is not told, so it must be asked for by itself.
+    pub fn options(&self, resource: &ResourceName) -> Option<Result<Options, DrbdError>> {
+        match show::of_resource(&self.0, resource.as_str()) {
+            Ok(options) => Some(Ok(options)),
+            Err(show::Unknown::NoConnection(fencing)) => {
+                Some(Err(DrbdError::NoConnection { resource: resource.clone(), fencing }))
+            }
+            Err(show::Unknown::NotUp | show::Unknown::NotUnderstood(_)) => None,
+        }
+    }
 }
 
 /// Makes this side Primary. Success also when it is already.

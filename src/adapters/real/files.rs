@@ -3,6 +3,7 @@
 //! Errors of the system are passed on as they are (`ENOSPC`, `EROFS`, `EACCES`…) and carry no path: the caller knows it.
 
 use super::Real;
+use crate::adapters::Access;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +11,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,6 +34,13 @@ pub(super) fn read(path: &Path, kernel: bool) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("larger than {} MiB, not read", LARGEST / 1024 / 1024)));
     }
     Ok(bytes)
+}
+
+/// Who may do what with it.
+pub(super) fn access(path: &Path) -> io::Result<Access> {
+    let seen = fs::metadata(path)?;
+    let us = rustix::process::geteuid().as_raw();
+    Ok(Access { mode: seen.mode() & 0o7777, foreign: seen.uid() != 0 && seen.uid() != us })
 }
 
 /// The names of everything in a folder, sorted. A name that is not UTF-8 is given with replacement characters: it is not

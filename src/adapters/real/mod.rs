@@ -8,6 +8,7 @@
 //! and nothing breaks when there is one.
 
 mod background;
+mod crew;
 mod files;
 mod listen;
 mod lock;
@@ -21,7 +22,7 @@ mod watch;
 
 pub use background::{BROKE_ITS_LIMIT, hand_on_nothing};
 
-use super::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World};
+use super::{Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -104,6 +105,10 @@ impl World for Real {
         run::run(self, call)
     }
 
+    fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+        run::run_all(self, calls, most)
+    }
+
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         watch::watch(self, call, seen)
     }
@@ -144,6 +149,10 @@ impl World for Real {
         files::read(&self.at(path), path.starts_with("/proc"))
     }
 
+    fn access(&self, path: &Path) -> io::Result<Access> {
+        files::access(&self.at(path))
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         files::list(&self.at(folder))
     }
@@ -174,6 +183,10 @@ impl World for Real {
 
     fn begin(&self, argv: &[String]) -> io::Result<()> {
         background::begin(self, argv)
+    }
+
+    fn crew(&self, foreman: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>) {
+        crew::crew(self, foreman);
     }
 
     fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {

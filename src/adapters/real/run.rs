@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -88,6 +89,29 @@ fn hear_out(real: &Real, call: &Call, mut command: Command) -> Result<Output, Ca
         return Err(CallError::TooMuch { call: call.to_string(), most: MOST_OUTPUT });
     }
     Ok(Output { ended: how(status), stdout: text(ears.out_text), stderr: text(ears.err_text) })
+}
+
+/// Runs them side by side: as many threads as there may be programs, each taking the next call as soon as it has an answer.
+pub(super) fn run_all(real: &Real, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
+    let next = AtomicUsize::new(0);
+    let answers: Vec<Mutex<Option<Result<Output, CallError>>>> = calls.iter().map(|_| Mutex::new(None)).collect();
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(call) = calls.get(at) else { return };
+            *answers[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(run(real, call));
+        }
+    };
+    thread::scope(|scope| {
+        // We are one of them. A thread that cannot be had only makes it slower.
+        for _ in 1..most.min(calls.len()) {
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let lost = |call: &Call| CallError::Lost { call: call.to_string(), why: "nobody ran it".to_string() };
+    let taken = answers.into_iter().map(|answer| answer.into_inner().unwrap_or_else(PoisonError::into_inner));
+    taken.zip(calls).map(|(answer, call)| answer.unwrap_or_else(|| Err(lost(call)))).collect()
 }
 
 /// How long a program is left alone that neither says anything nor ends.

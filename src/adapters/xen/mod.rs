@@ -46,6 +46,22 @@ pub fn find_with_info(world: &dyn World, wanted: Option<Toolstack>) -> Result<(T
     Err(XenError::NoToolstack { said })
 }
 
+/// [`find`], by the list of domains itself: where nothing but that is wanted, it is one call.
+pub fn find_with_domains(world: &dyn World, wanted: Option<Toolstack>) -> Result<(Toolstack, Vec<Domain>), XenError> {
+    if let Some(ts) = wanted {
+        return domains(world, ts, false).map(|domains| (ts, domains));
+    }
+    let mut said = Vec::new();
+    for ts in [Toolstack::Xm, Toolstack::Xl] {
+        match domains(world, ts, false) {
+            Ok(domains) => return Ok((ts, domains)),
+            Err(error @ XenError::TimedOut { .. }) => return Err(error),
+            Err(error) => said.push(error.to_string()),
+        }
+    }
+    Err(XenError::NoToolstack { said })
+}
+
 /// What the toolstack knows about its host: one call of `xl info` or `xm info`.
 pub fn info(world: &dyn World, ts: Toolstack) -> Result<Info, XenError> {
     let call = argv::info(ts);

@@ -1,7 +1,7 @@
 //! Through a scripted world: which commands are run, in which order, and what is made of their answers.
 
 use super::*;
-use crate::adapters::{CallError, Ended, Flow, Halt, Held, LockError, Nap, Sign, Summons, To, Woken};
+use crate::adapters::{CallError, Ended, Flow, Halt, Held, LockError, Nap, Shift, Sign, Summons, To, Woken};
 use crate::core::xen::Toolstack::{Xl, Xm};
 use std::cell::RefCell;
 use std::io;
@@ -99,6 +99,9 @@ impl World for Script {
     }
     fn begin(&self, _: &[String]) -> io::Result<()> {
         unreachable!()
+    }
+    fn crew(&self, _: &mut dyn FnMut(Shift<'_>) -> Option<Vec<String>>) {
+        panic!("no test of an adapter has workers")
     }
     fn summon(&self, _: &str, _: Summons) -> io::Result<bool> {
         unreachable!()

@@ -1,4 +1,4 @@
-//! force-start: a person knows that the other Dom0 is dead, and says so.
+//! force-start: a person knows that the other Dom0 is dead, and says so. `xen-migrate failover` asks the same of the disks.
 
 use super::{Ended, Setting, claim, failed, round};
 use crate::adapters::boot::{self, Planned};
@@ -67,7 +67,12 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
 }
 
 /// Primary, under the guard where the peer can be asked; and another look, for a person's word is no proof either.
-fn promote(setting: Setting<'_>, ground: &Ground, names: &[ResourceName], by_force: &[ResourceName]) -> Result<(), String> {
+pub(in crate::applets) fn promote(
+    setting: Setting<'_>,
+    ground: &Ground,
+    names: &[ResourceName],
+    by_force: &[ResourceName],
+) -> Result<(), String> {
     let world = setting.world;
     let generation = ground.drbd.generation.ok_or("which DRBD this is could not be seen")?;
     for name in names.iter().filter(|name| !by_force.contains(name)) {
@@ -92,7 +97,12 @@ fn promote(setting: Setting<'_>, ground: &Ground, names: &[ResourceName], by_for
 }
 
 /// Whether a person's word is enough; the resources that need force because the peer cannot be asked.
-fn may(ground: &Ground, planned: &Planned, names: &[ResourceName], diary: &Diary) -> Result<Vec<ResourceName>, Stop> {
+pub(in crate::applets) fn may(
+    ground: &Ground,
+    planned: &Planned,
+    names: &[ResourceName],
+    diary: &Diary,
+) -> Result<Vec<ResourceName>, Stop> {
     let refused =
         |why: String| Err(Stop::new(Exit::Refused, format!("{} is not started: {why}\n  nothing was touched", planned.domu)));
     match round::decision(ground, planned, diary, None) {
@@ -121,7 +131,7 @@ fn may(ground: &Ground, planned: &Planned, names: &[ResourceName], diary: &Diary
 }
 
 /// What is lost when the person is wrong.
-fn lost(replica: &Replica) -> String {
+pub(in crate::applets) fn lost(replica: &Replica) -> String {
     let away: Vec<&str> =
         replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(|p| p.name.as_str()).collect();
     match (away.is_empty(), replica.is_up_to_date()) {

@@ -6,7 +6,7 @@
 pub mod claim;
 pub mod cli;
 pub mod daemon;
-mod force;
+pub(super) mod force;
 mod keep;
 pub mod lsb;
 mod metrics;

@@ -71,7 +71,17 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         Err(error) => return nothing_seen(world, diary, which, &error.to_string()),
     };
     let configs = boot::configs(world, &ground).map_err(failed)?;
-    diary.keep_only(&configs.iter().map(|c| c.file.clone()).collect::<Vec<_>>());
+    let mut files: Vec<String> = configs.iter().map(|c| c.file.clone()).collect();
+    // Only a person's start forgets who waits: that a file is away for one look is no wish of anybody's.
+    let gone = if setting.trust_quorum.is_some() { vec![] } else { diary.gone_while_waiting(&files) };
+    for file in &gone {
+        let why = format!("{}/{file} is gone; it is waited for; to forget it: xen-drbd-auto start", boot::FOLDER);
+        world.say(To::Out, &format!("{file}: wait: {why}"));
+        let domu = diary.domus.get(file).and_then(|pages| pages.domu.clone());
+        diary.note(file, domu.as_deref(), Moment::from(world.now()), Outcome::Decided(Decision::Wait(why)));
+    }
+    files.extend(gone);
+    diary.keep_only(&files);
     let mut round = Round::new(diary);
     for config in &configs {
         let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());

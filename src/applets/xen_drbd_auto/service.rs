@@ -27,6 +27,9 @@ pub fn start(setting: Setting<'_>) -> Ended {
     if round.diary.domus.is_empty() {
         world.say(To::Out, &format!("No domU configs in {}.", boot::FOLDER));
     }
+    if world.stopping() {
+        return Err(failed("stopped as asked, before everything was decided; no daemon was begun\n  try: xen-drbd-auto start"));
+    }
     if round.diary.must_wait() {
         wait_in_the_background(setting, &round.diary)?;
     }
@@ -99,7 +102,13 @@ fn daemon_argv(setting: Setting<'_>) -> Vec<String> {
 pub fn stop(setting: Setting<'_>) -> Ended {
     let world = setting.world;
     let asked = |why: std::io::Error| failed(format!("the waiting daemon: {why}"));
-    if !world.summon(boot::DAEMON, Summons::Stop).map_err(asked)? {
+    let mut found = world.summon(boot::DAEMON, Summons::Stop).map_err(asked)?;
+    if !found && world.lock_holder(boot::ROUND).is_some() {
+        // A start is just at work: it is finished, and what it leaves waiting is ended.
+        drop(patiently(setting)?);
+        found = world.summon(boot::DAEMON, Summons::Stop).map_err(asked)?;
+    }
+    if !found {
         world.say(To::Out, "Nothing is waiting; no domU was touched.");
         return Ok(0);
     }

@@ -1,7 +1,8 @@
 //! The command line of xen-migrate.
 
+use super::several;
 use crate::applets::cli::{Everywhere, domu};
-use crate::core::migrate::check::Check;
+use crate::core::migrate::check::Check as Overruled;
 use crate::core::names::{DomuName, HostName};
 use clap::{Args, Parser, Subcommand};
 
@@ -26,9 +27,14 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   xen-migrate status ALL             where every domU of the table is
+  xen-migrate where web              on which Dom0 of the fleet it is
+  xen-migrate check                  what could stop a migration tomorrow
   xen-migrate migrate web            to its partner in /etc/xen/migrate-tab.txt
   xen-migrate migrate web --dry-run  the plan, and nothing else
+  xen-migrate migrate ALL            every domU that runs here, each to one of its partners
   xen-migrate reverse web            its host sends it back
+  xen-migrate reverse ALL            everything that was sent away comes back
+  xen-migrate failover web --reason 'dom0-beta burnt down'   start it at home
   xen-migrate recover                settle what an interrupted migration left
   xen-migrate ping dom0-beta         does the dedicated key work?
   xen-migrate setup dom0-beta        make the key, show the line for the peer
@@ -39,39 +45,100 @@ Exit codes:
   2 usage, or a fault in a file  5 undecided: look at both ends, commands are given
                              6 of several, some did not succeed";
 
+const CHECK_HELP: &str = "\
+Nothing is touched. A warning stops no migration; a fault would.
+
+Exit codes:
+  0 all is well, or there are only warnings
+  3 a migration would be refused or fail
+  4 nothing such was seen, and a peer could not be asked
+
+Examples:
+  xen-migrate check
+  xen-migrate check web mail
+  xen-migrate check --peer dom0-beta
+  xen-migrate check ALL --json";
+
+const FAILOVER_HELP: &str = "\
+Every Dom0 that the table and the record name is asked first. Refused while one of them answers that it has a copy, while DRBD shows
+a Primary anywhere, and while a host that answers is only cut off. What only the dead host has written is lost.
+
+Examples:
+  xen-migrate failover web --reason 'dom0-beta: power supply burnt, unplugged' --dry-run
+  xen-migrate failover web --reason 'dom0-beta: power supply burnt, unplugged'";
+
+/// The arguments of `failover`.
+#[derive(Debug, Clone, Args)]
+pub struct Failover {
+    /// The domU
+    #[arg(value_parser = domu)]
+    pub domu: DomuName,
+    /// How you know that its host is dead, and will not come back by itself while it runs here; it goes into the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Ask and look, and say what would be lost; touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// ALL (the default), or the domUs in question
+    #[arg(value_name = "ALL|DOMU")]
+    pub domus: Vec<String>,
+    /// Only this Dom0, and the domUs that may go there
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub peer: Option<HostName>,
+    /// The same findings for machines
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Where each domU is, its state, its DRBD disks and both their roles, since when
-    #[command(after_help = "Examples:\n  xen-migrate status\n  xen-migrate status web mail --json")]
+    #[command(
+        after_help = "Examples:\n  xen-migrate status\n  xen-migrate status web mail --json\n  xen-migrate status ALL --fleet"
+    )]
     Status {
         /// ALL (the default), or the domUs to show. `absent`: nothing of it is here and the record says nothing; `unknown`: no table,
         /// record, domain or config file here has the name
         #[arg(value_name = "ALL|DOMU")]
         domus: Vec<String>,
+        /// Over all Dom0s that the table names, each asked once and all at the same time; 4: one of them did not answer
+        #[arg(long)]
+        fleet: bool,
         /// The same facts for machines
         #[arg(long)]
         json: bool,
     },
-    /// Move a domU to its partner in migrate-tab.txt, with that row's options
+    /// On which Dom0 of the fleet a domU is
     #[command(
-        after_help = "Examples:\n  xen-migrate migrate web\n  xen-migrate migrate web --dry-run\n  xen-migrate migrate web --despite config"
+        after_help = "Exit codes: 0 it was seen; 1 it runs nowhere; 2 nobody knows the name; 4 not seen, and not all could be asked;\n\
+        5 it runs on two\n\nExamples:\n  xen-migrate where web\n  xen-migrate where web --json"
     )]
-    Migrate {
+    Where {
         /// The domU
         #[arg(value_parser = domu)]
         domu: DomuName,
-        /// How
-        #[command(flatten)]
-        how: How,
+        /// The same facts for machines
+        #[arg(long)]
+        json: bool,
     },
-    /// Bring a domU back: its host is asked over ssh to send it here
-    #[command(after_help = "Examples:\n  xen-migrate reverse web")]
-    Reverse {
-        /// The domU
-        #[arg(value_parser = domu)]
-        domu: DomuName,
-    },
+    /// Everything that could stop a migration tomorrow, today: one line each, with what it means and what to type
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
+    /// Move domUs to their partners in migrate-tab.txt, with their rows' options
+    #[command(after_help = several::MIGRATE_EXAMPLES)]
+    Migrate(several::Migrate),
+    /// Bring domUs back: their hosts are asked over ssh to send them here
+    #[command(after_help = several::REVERSE_EXAMPLES)]
+    Reverse(several::Reverse),
+    /// Start a domU at home whose host is dead: a person says so, and how that is known
+    #[command(after_help = FAILOVER_HELP)]
+    Failover(Failover),
     /// Settle what an interrupted migration left, by looking at both ends
     #[command(after_help = "Examples:\n  xen-migrate recover\n  xen-migrate recover web")]
     Recover {
@@ -99,12 +166,12 @@ pub enum Verb {
 /// How a migration is made.
 #[derive(Debug, Clone, Default, Args)]
 pub struct How {
-    /// Show the plan and every check; touch nothing
+    /// Show the plan with every deed and every check; touch nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Go on although this check objects (versions, memory, config, bridges, disks); may be repeated
     #[arg(long, value_name = "CHECK", value_parser = check)]
-    pub despite: Vec<Check>,
+    pub despite: Vec<Overruled>,
 }
 
 /// The forced command's own arguments, as they stand in authorized_keys.
@@ -139,11 +206,11 @@ fn one_or_none(word: &str) -> Result<DomuName, String> {
     if word == "ALL" { Err("without a name it settles all".to_string()) } else { domu(word) }
 }
 
-fn host(word: &str) -> Result<HostName, String> {
+pub(super) fn host(word: &str) -> Result<HostName, String> {
     word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
 }
 
-fn check(word: &str) -> Result<Check, String> {
+fn check(word: &str) -> Result<Overruled, String> {
     word.parse()
 }
 
@@ -171,10 +238,28 @@ mod tests {
     }
 
     #[test]
+    fn every_example_is_understood() {
+        let examples = [EXAMPLES, several::MIGRATE_EXAMPLES, several::REVERSE_EXAMPLES, CHECK_HELP, FAILOVER_HELP].join("\n");
+        let lines: Vec<&str> =
+            examples.lines().filter_map(|l| l.strip_prefix("  ")).filter(|l| l.starts_with("xen-migrate ")).collect();
+        assert!(lines.len() > 15, "{lines:?}");
+        for line in lines {
+            let command = line.split("   ").next().unwrap_or_default().split("  ").next().unwrap_or_default();
+            // What stands in quotes is one word.
+            let words = command.split('\'').enumerate().flat_map(|(n, part)| match n % 2 {
+                0 => part.split_whitespace().collect::<Vec<_>>(),
+                _ => vec![part],
+            });
+            assert!(Cli::try_parse_from(words).is_ok(), "{command}");
+        }
+    }
+
+    #[test]
     fn names_are_checked_at_the_door() {
         for args in [
             ["xen-migrate", "migrate", "a;b"],
-            ["xen-migrate", "migrate", "ALL"],
+            ["xen-migrate", "recover", "ALL"],
+            ["xen-migrate", "migrate", "--jobs=0"],
             ["xen-migrate", "ping", "-oProxyCommand=id"],
             ["xen-migrate", "reverse", "1000"],
         ] {

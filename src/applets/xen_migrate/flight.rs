@@ -1,6 +1,7 @@
 //! The flight itself: `xl migrate` or `xm migrate`, watched from beginning to end, and stopped while that is still the safer way.
 
 use super::Setting;
+use super::several::event::Event;
 use crate::adapters::xen::{self, MigrateWords, Milestone};
 use crate::adapters::{Ended, Flow, Sign, To, drbd, look, ssh};
 use crate::core::drbd::Generation;
@@ -149,6 +150,10 @@ impl<'a> Story<'a> {
     fn progress(&mut self, bytes: u64) {
         if self.memory == 0 {
             return;
+        }
+        if let Some(events) = self.setting.events {
+            let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64();
+            events(&Event::Progress { domu: self.domu.clone(), sent_bytes: bytes, memory_bytes: self.memory, seconds });
         }
         let tenths = (bytes * 10 / self.memory).min(10);
         if tenths > self.tenths {

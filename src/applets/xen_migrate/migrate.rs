@@ -35,11 +35,7 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, how: &How) -> Ended {
     let others = entry.hosts[1..].to_vec();
     send(setting, domu, &to, &others, &checked, how).map_err(|mut stop| {
         if let Some(next) = others.first().filter(|_| matches!(stop.exit, Exit::Refused | Exit::Unreachable)) {
-            stop.text += &format!(
-                "\n  its row lists {next} as well; this version takes the first: with {next} in front, on line {} of {}, it goes there",
-                entry.line,
-                table::PATH
-            );
+            stop.text += &format!("\n  its row lists {next} as well: xen-migrate migrate {domu} --to {next}");
         }
         stop
     })
@@ -167,7 +163,8 @@ fn already_there(setting: Setting<'_>, here: &End, there: Option<&End>, to: &Hos
     Some(Exit::Done)
 }
 
-fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> Trip {
+/// The journey of a domU that runs here to a host.
+pub(super) fn trip(setting: Setting<'_>, here: &End, to: &HostName, options: &Checked) -> Trip {
     let visit = here.row.as_ref().filter(|r| r.state == State::Visiting);
     Trip {
         to: to.clone(),

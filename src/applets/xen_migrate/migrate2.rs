@@ -5,11 +5,12 @@
 //! (`--peer` in the `command=` line, as `setup` writes it) or, with the article's plain line, by the address it comes from.
 
 use super::cli::{How, Migrate2};
+use super::voice::Voice;
 use super::{Setting, migrate, receive, recover};
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::look;
 use crate::adapters::peer::Answer;
-use crate::adapters::{Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Sign, Summons, To, Woken, World, here, store};
+use crate::adapters::{Call, To, World, here, store, survey};
 use crate::core::facts::End;
 use crate::core::migrate::permit::permit;
 use crate::core::names::{DomuName, HostName, ResourceName};
@@ -18,9 +19,7 @@ use crate::core::record::State;
 use crate::core::request::{self, BadRequest, Wish};
 use crate::core::step::Deed;
 use crate::core::table;
-use std::io;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Answers one request. Returns the exit code.
 pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
@@ -33,8 +32,10 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
             return refuse(world, &bad.to_string(), bad != BadRequest::Missing);
         }
     };
-    let quiet = Quiet(world);
-    let setting = Setting { world: &quiet, ..setting };
+    // What is said on behalf of a peer goes to standard error, for standard output is the answer's.
+    let aside = |to: To, line: &str| world.say(if to == To::Log { To::Log } else { To::Err }, line);
+    let voice = Voice { world, tell: &aside, until: None };
+    let setting = Setting { world: &voice, ..setting };
     let peer = match identify(setting, args, request.from.as_ref()) {
         Ok(peer) => peer,
         Err(why) => {
@@ -50,6 +51,10 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
         (_, None) => Err("the request does not say who asks".to_string()),
         (Wish::Ping, Some(peer)) => pong(setting, peer),
         (Wish::Look { domu, resources }, Some(_)) => look_at(setting, &domu, &resources).map(|end| Answer::Look(Box::new(end))),
+        (Wish::Looks { domus }, Some(_)) => looks(setting, &domus).map(Answer::Looks),
+        (Wish::Survey(scope), Some(peer)) => survey::survey(setting.world, setting.toolstack, &scope, Some(&peer))
+            .map(|seen| Answer::Survey(Box::new(seen)))
+            .map_err(|e| e.to_string()),
         (Wish::Do { domu, deeds }, Some(peer)) => act(setting, &peer, &domu, &deeds),
         (Wish::Send { domu, options }, Some(peer)) => send(setting, &peer, &domu, &options),
         (Wish::Settle { domu }, Some(peer)) => settle(setting, &peer, &domu),
@@ -126,6 +131,13 @@ fn pong(setting: Setting<'_>, peer: HostName) -> Result<Answer, String> {
 fn look_at(setting: Setting<'_>, domu: &DomuName, resources: &[ResourceName]) -> Result<End, String> {
     let ground = look::ground(setting.world, setting.toolstack).map_err(|e| e.to_string())?;
     ground.end(setting.world, domu, resources, false).map_err(|e| e.to_string())
+}
+
+/// Several domUs, from one look at this host.
+fn looks(setting: Setting<'_>, domus: &[(DomuName, Vec<ResourceName>)]) -> Result<Vec<End>, String> {
+    let ground = look::ground(setting.world, setting.toolstack).map_err(|e| e.to_string())?;
+    let all = ground.all(setting.world);
+    domus.iter().map(|(domu, known)| all.end(setting.world, domu, known).map_err(|e| e.to_string())).collect()
 }
 
 /// Deeds of a migration that the peer drives: each is checked against what is here before it is done.
@@ -224,76 +236,4 @@ fn ended_as(setting: Setting<'_>, ended: super::Ended) -> Answer {
             stop.exit.code()
         }
     })
-}
-
-/// The world as an applet sees it on behalf of a peer: what it says goes to standard error, for standard output is the answer's.
-struct Quiet<'a>(&'a dyn World);
-
-impl World for Quiet<'_> {
-    fn say(&self, to: To, line: &str) {
-        self.0.say(if to == To::Log { To::Log } else { To::Err }, line);
-    }
-    fn run(&self, call: &Call) -> Result<Output, CallError> {
-        self.0.run(call)
-    }
-    fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
-        self.0.watch(call, seen)
-    }
-    fn relay(&self, call: &Call, gate: &mut dyn FnMut(Halt) -> Flow) -> Result<Output, CallError> {
-        self.0.relay(call, gate)
-    }
-    fn now(&self) -> SystemTime {
-        self.0.now()
-    }
-    fn clock(&self) -> Duration {
-        self.0.clock()
-    }
-    fn nap(&self, time: Duration) -> Nap {
-        self.0.nap(time)
-    }
-    fn rest(&self, time: Duration) {
-        self.0.rest(time);
-    }
-    fn roll(&self, below: u64) -> u64 {
-        self.0.roll(below)
-    }
-    fn told(&self, path: &str) -> String {
-        self.0.told(path)
-    }
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0.read(path)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        self.0.list(folder)
-    }
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        self.0.replace(path, text)
-    }
-    fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError> {
-        self.0.lock(name, purpose)
-    }
-    fn lock_holder(&self, name: &str) -> Option<String> {
-        self.0.lock_holder(name)
-    }
-    fn end_programs_of(&self, lock: &str) -> io::Result<()> {
-        self.0.end_programs_of(lock)
-    }
-    fn reloading(&self) -> bool {
-        self.0.reloading()
-    }
-    fn listen(&self, call: Option<&Call>, until: Duration, heard: &mut dyn FnMut(&str) -> Flow) -> Result<Woken, CallError> {
-        self.0.listen(call, until, heard)
-    }
-    fn begin(&self, argv: &[String]) -> io::Result<()> {
-        self.0.begin(argv)
-    }
-    fn summon(&self, lock: &str, what: Summons) -> io::Result<bool> {
-        self.0.summon(lock, what)
-    }
-    fn notify(&self, state: &str) {
-        self.0.notify(state);
-    }
-    fn stopping(&self) -> bool {
-        self.0.stopping()
-    }
 }

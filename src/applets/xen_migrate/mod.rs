@@ -3,8 +3,12 @@
 //! [`drive`] is the hall: look at both ends, plan, record, act, look again, settle. `migrate`, `recover`, and through the peer
 //! `reverse`, all pass through it.
 
+mod bars;
+pub mod check;
 pub mod cli;
 pub mod drive;
+pub mod failover;
+pub mod fleet;
 mod flight;
 pub mod migrate;
 pub mod migrate2;
@@ -13,8 +17,11 @@ mod receive;
 pub mod recover;
 pub mod reverse;
 pub mod setup;
+pub mod several;
 pub mod status;
 pub mod took;
+mod voice;
+pub mod where_is;
 
 use super::Surroundings;
 use super::exit::{Exit, Stop};
@@ -31,6 +38,8 @@ pub struct Setting<'a> {
     pub toolstack: Option<Toolstack>,
     /// The environment.
     pub around: &'a Surroundings,
+    /// Who is told what happens, where a machine reads it.
+    pub events: Option<&'a dyn Fn(&several::event::Event)>,
 }
 
 /// Runs `xen-migrate` with these arguments (without `argv[0]`).
@@ -39,11 +48,15 @@ pub fn run(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    let setting = Setting { world, toolstack: cli.everywhere.toolstack, around };
+    let setting = Setting { world, toolstack: cli.everywhere.toolstack, around, events: None };
     let ended = match &cli.verb {
-        Verb::Status { domus, json } => status::run(setting, domus, *json),
-        Verb::Migrate { domu, how } => migrate::run(setting, domu, how),
-        Verb::Reverse { domu } => reverse::run(setting, domu),
+        Verb::Status { domus, fleet: true, json } => fleet::run(setting, domus, *json),
+        Verb::Status { domus, fleet: false, json } => status::run(setting, domus, *json),
+        Verb::Check(args) => check::run(setting, args),
+        Verb::Where { domu, json } => where_is::run(setting, domu, *json),
+        Verb::Migrate(asked) => several::migrate(setting, &cli.everywhere, asked),
+        Verb::Reverse(asked) => several::reverse(setting, &cli.everywhere, asked),
+        Verb::Failover(args) => failover::run(setting, args),
         Verb::Recover { domu } => recover::run(setting, domu.as_ref()),
         Verb::Ping { host } => ping::run(setting, host),
         Verb::Setup(args) => setup::run(setting, args),

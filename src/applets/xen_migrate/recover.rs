@@ -48,7 +48,7 @@ pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
 
 /// One code for several domUs: where some went well and some did not, that; else the worst of them. Undecided is worse than failed, and
 /// both are worse than what touched nothing.
-fn of_several(ends: &[Exit]) -> Exit {
+pub(super) fn of_several(ends: &[Exit]) -> Exit {
     let rank = |exit: &Exit| match exit {
         Exit::Done => 0,
         Exit::Usage => 1,
@@ -341,6 +341,20 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
                 .walk(&Trip::of_row(&row, row.since), &[Step::here(Deed::Forget, "it runs here")])
                 .map_err(|w| Stop::new(Exit::Failed, w))?;
             format!("{domu} runs here; the record said away on {} and was put right.", row.host)
+        }
+        Some(row)
+            if row.state == State::Here && end.running().is_some() && seen.as_ref().is_some_and(|f| f.copies.is_empty()) =>
+        {
+            // It was started here while that host was dead; now it is there to be told.
+            let belongs = |r: &Row| r.host.same_host(&drive.us) || r.home.as_ref().is_some_and(|h| h.same_host(&drive.us));
+            let ours = |r: &Row| r.state == State::Visiting && belongs(r);
+            let tell = seen.as_ref().is_some_and(|far| far.row.as_ref().is_some_and(ours));
+            let mut steps = vec![Step::here(Deed::Forget, "it runs here, and nothing of it is there")];
+            if tell {
+                steps.insert(0, Step::there(Deed::Release, "it runs at home again"));
+            }
+            drive.walk(&Trip::of_row(&row, row.since), &steps).map_err(|w| Stop::new(Exit::Failed, w))?;
+            format!("{domu} runs on {}.", drive.us)
         }
         Some(row)
             if row.state == State::Away && seen.as_ref().is_some_and(|far| far.running().is_none() && !passed_from(far)) =>

@@ -163,7 +163,7 @@ fn every(setting: Setting<'_>, ground: &Ground) -> Vec<DomuName> {
 }
 
 /// What is wrong with a row that reads well: options that its toolstack does not take, a file that is not there, no other Dom0.
-fn misfits(setting: Setting<'_>, ground: &Ground, entry: &Entry) -> Vec<Fault> {
+pub(super) fn misfits(setting: Setting<'_>, ground: &Ground, entry: &Entry) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (host, column) in entry.hosts.iter().zip(&entry.host_columns).filter(|(host, _)| host.same_host(&ground.host)) {
         faults.push(Fault::new(entry.line, *column, format!("{host} is this very Dom0"), "another Dom0"));
@@ -275,6 +275,9 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
         } else if !row.open.is_empty() && holder.is_none() {
             let names: Vec<&str> = row.open.iter().map(|r| r.as_str()).collect();
             notes.push(format!("the options of {} are still changed: {recover}", names.join(", ")));
+        }
+        if row.state == State::Here && row.open.is_empty() && holder.is_none() {
+            notes.push(format!("{} was not there when its journey ended here; when it is back: {recover}", row.host));
         }
         if matches!(row.state, State::Away | State::Passed) && here {
             notes.push(format!("it runs here although the record says {} {}: {recover}", row.state, row.host));

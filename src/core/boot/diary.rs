@@ -49,6 +49,10 @@ pub struct Entry {
     pub until: Moment,
     /// How often.
     pub times: u32,
+    /// For how long it has been seen so, in seconds: the time between two looks, no more than [`LONGEST_PAUSE`] of it, for a clock that is
+    /// set forward in between is no proof that anything has lasted.
+    #[serde(default)]
+    pub stood: u64,
     /// What.
     pub outcome: Outcome,
 }
@@ -71,12 +75,15 @@ pub enum Outcome {
 /// step back.
 const PRIMARY_FOR_GOOD: u64 = 600;
 
+/// The most that passes between two looks of the daemon, in seconds (`timer`: 5 minutes and up to 60 seconds).
+const LONGEST_PAUSE: u64 = 360;
+
 impl Entry {
     /// Nothing more is to be done for it until a person or the next boot comes.
     pub fn is_final(&self) -> bool {
         match &self.outcome {
             Outcome::Decided(Decision::Wait(_) | Decision::Claim(_)) | Outcome::SteppedBack(_) => false,
-            Outcome::Decided(Decision::Ignored(_)) => self.until.0.saturating_sub(self.since.0) >= PRIMARY_FOR_GOOD,
+            Outcome::Decided(Decision::Ignored(_)) => self.stood >= PRIMARY_FOR_GOOD,
             Outcome::Decided(_) | Outcome::Started(_) | Outcome::Forced(_) => true,
         }
     }
@@ -118,10 +125,11 @@ impl Diary {
         pages.domu = domu.map(String::from);
         match pages.entries.last_mut().filter(|last| last.outcome == outcome) {
             Some(last) => {
+                last.stood += now.0.saturating_sub(last.until.0).min(LONGEST_PAUSE);
                 last.until = now;
                 last.times = last.times.saturating_add(1);
             }
-            None => pages.entries.push(Entry { since: now, until: now, times: 1, outcome }),
+            None => pages.entries.push(Entry { since: now, until: now, times: 1, stood: 0, outcome }),
         }
         let surplus = pages.entries.len().saturating_sub(KEPT);
         pages.entries.drain(..surplus);
@@ -145,6 +153,11 @@ impl Diary {
     /// The last outcome of a config.
     pub fn last(&self, file: &str) -> Option<&Entry> {
         self.domus.get(file)?.entries.last()
+    }
+
+    /// Files that are gone although their domU still waits: a folder that is not mounted, a file that is just being replaced.
+    pub fn gone_while_waiting(&self, files: &[String]) -> Vec<String> {
+        self.waiting().map(|(file, _)| file).filter(|file| !files.contains(file)).cloned().collect()
     }
 
     /// Files that are gone are forgotten.
@@ -186,6 +199,32 @@ mod tests {
         let entries = &diary.domus["web.cfg"].entries;
         assert_eq!(entries.len(), 1);
         assert_eq!((entries[0].since, entries[0].until, entries[0].times), (Moment(0), Moment(999), 1000));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_makes_nothing_final() {
+        let ignored = || {
+            Outcome::Decided(Decision::Ignored(crate::core::boot::Seen { evidence: "r0 is Primary there".into(), well: true }))
+        };
+        let mut diary = Diary::default();
+        let looks = |diary: &mut Diary, times: &[u64]| {
+            times.iter().for_each(|now| diary.note("web.cfg", Some("web"), Moment(*now), ignored()));
+            diary.last("web.cfg").is_some_and(Entry::is_final)
+        };
+        // Two looks within a second, and an hour between them by the clock of the wall.
+        assert!(!looks(&mut diary, &[1000, 4600, 4601]));
+        assert!(looks(&mut diary, &[4601 + 300]));
+        // Set back, it begins again.
+        assert!(!looks(&mut Diary::default(), &[5000, 1000, 1300]));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_for_one_look_is_still_waited_for() {
+        let mut diary = Diary::default();
+        diary.note("a", Some("a"), Moment(1), wait("x"));
+        diary.note("b", Some("b"), Moment(1), Outcome::Started("y".into()));
+        assert_eq!(diary.gone_while_waiting(&[]), ["a"]);
+        assert_eq!(diary.gone_while_waiting(&["a".to_string()]), Vec::<String>::new());
     }
 
     #[test]

@@ -147,6 +147,11 @@ pub fn this_very_host(to: &HostName) -> Objection {
     }
 }
 
+/// What a domU of this memory takes at its target, in MiB.
+pub fn memory_needed(memory: u64) -> u64 {
+    memory + MEMORY_OVERHEAD
+}
+
 struct Objections {
     list: Vec<Objection>,
 }
@@ -419,7 +424,7 @@ impl Objections {
         let domu = &here.domu;
         let host = &there.host;
         if let Some(copy) = here.copy(CopyName::Plain) {
-            let needed = copy.domain.memory + MEMORY_OVERHEAD;
+            let needed = memory_needed(copy.domain.memory);
             if there.free_memory < needed {
                 let seen = format!("{} MiB are free on {host}", there.free_memory);
                 let advice = "free memory there, or --despite memory where Dom0 gives way by itself (autoballoon)".to_string();
@@ -492,7 +497,7 @@ impl Objections {
 }
 
 /// What a domU takes beside its own memory: page tables, video memory, xenstore. Measured with 128 MiB PVH: below 4 MiB.
-const MEMORY_OVERHEAD: u64 = 8;
+pub const MEMORY_OVERHEAD: u64 = 8;
 
 #[cfg(test)]
 #[path = "check_tests.rs"]

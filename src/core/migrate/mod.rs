@@ -14,7 +14,7 @@ pub mod prepare;
 pub mod settle;
 pub mod split;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tidy;
 
 use super::drbd::Generation;

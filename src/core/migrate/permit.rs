@@ -5,7 +5,7 @@ use super::gate::may_promote;
 use crate::core::drbd::Role;
 use crate::core::facts::{CopyName, End, ending_of_reception};
 use crate::core::names::{HostName, ResourceName};
-use crate::core::record::State;
+use crate::core::record::{Row, State};
 use crate::core::step::Deed;
 
 /// Whether a peer may have the deed done here; the error says why not. Nothing is touched then.
@@ -107,6 +107,11 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
                 None => Err(format!("{domu} is not here: {}", here.copies_in_words())),
             }
         }
+        // Its home started it anew, while we were down or had passed it on.
+        Deed::Release if here.row.as_ref().is_some_and(|row| is_guest_of(row, peer)) => match here.copies.first() {
+            Some(copy) => Err(format!("{} is here ({})", copy.domain.name, copy.domain.state.in_words())),
+            None => Ok(()),
+        },
         Deed::Release => {
             expected()?;
             match here.copies.iter().find(|c| c.called == CopyName::Incoming && !c.domain.state.dying) {
@@ -120,18 +125,48 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
     }
 }
 
+/// It came from there, or belongs there, and nothing is in flight.
+fn is_guest_of(row: &Row, peer: &HostName) -> bool {
+    let belongs = row.home.as_ref().is_some_and(|home| home.same_host(peer));
+    match row.state {
+        State::Visiting => belongs || row.host.same_host(peer),
+        State::Passed => belongs,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
     use super::*;
     use crate::core::drbd::{Connection, Fencing, Options};
-    use crate::core::record::Row;
 
     fn arriving() -> End {
         let (_, mut there) = pair();
         there.row = Some(Row { open: vec!["r0".parse().unwrap()], ..row(State::Arriving) });
         there.replicas[0].options = Some(Options { two_primaries: true, fencing: Fencing::ResourceOnly });
         there
+    }
+
+    #[test]
+    fn a_home_that_started_it_anew_may_have_the_row_taken_out_and_nobody_else() {
+        let (_, mut there) = pair();
+        for (state, host, home, ok) in [
+            (State::Visiting, "dom0-a", None, true),
+            (State::Visiting, "dom0-c", Some("dom0-a"), true),
+            (State::Passed, "dom0-c", Some("dom0-a"), true),
+            (State::Visiting, "dom0-c", None, false),
+            (State::Passed, "dom0-c", None, false),
+            (State::Away, "dom0-c", Some("dom0-a"), false),
+        ] {
+            let home = home.map(|h| h.parse().unwrap());
+            there.row = Some(Row { host: host.parse().unwrap(), home, ..row(state) });
+            there.copies.clear();
+            assert_eq!(may(Deed::Release, &there), ok, "{state} {host}");
+            // What is here is here, whatever its home says.
+            there.copies.push(copy(CopyName::Plain, "-b----"));
+            assert!(!may(Deed::Release, &there) || state == State::Away, "{state} {host}");
+        }
     }
 
     fn may(deed: Deed, here: &End) -> bool {

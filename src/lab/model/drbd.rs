@@ -49,11 +49,14 @@ pub struct Conf {
     pub auto_promote: bool,
     /// DRBD 9: `quorum majority`.
     pub quorum: bool,
+    /// `after-sb-0pri`, `-1pri`, `-2pri`, where the file has them.
+    #[serde(default)]
+    pub after_sb: [Option<String>; 3],
 }
 
 impl Default for Conf {
     fn default() -> Self {
-        Conf { two_primaries: false, fencing: Fencing::DontCare, auto_promote: true, quorum: false }
+        Conf { two_primaries: false, fencing: Fencing::DontCare, auto_promote: true, quorum: false, after_sb: [None, None, None] }
     }
 }
 

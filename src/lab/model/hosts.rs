@@ -1,6 +1,7 @@
 //! One Dom0: its names, what is installed, files, locks, processes; power.
 
 use super::{Domain, Fleet, Millis, Pid};
+use crate::adapters::Access;
 use crate::core::drbd::Generation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +49,9 @@ pub struct Host {
     pub xend_up: bool,
     /// Which DRBD the kernel has.
     pub drbd: Generation,
+    /// How many seconds its clock is ahead of the others'.
+    #[serde(default)]
+    pub clock_ahead: u64,
     /// The version of drbd-utils.
     pub utils: Version,
     /// `drbdadm up all` is part of booting.
@@ -146,6 +150,7 @@ impl Host {
             xm: None,
             xend_up: true,
             drbd: Generation::V84,
+            clock_ahead: 0,
             utils: Version::new(9, 22),
             drbd_at_boot: true,
             memory: 16384,
@@ -292,6 +297,23 @@ impl Files {
         match self {
             Files::Memory(map) => map.get(path).map(|(bytes, _)| bytes.clone()).ok_or_else(not_there),
             Files::Folder(root) => std::fs::read(below(root, path)),
+        }
+    }
+
+    /// Who may do what with a file.
+    pub fn access(&self, path: &str) -> std::io::Result<Access> {
+        let mode = match self {
+            Files::Memory(map) => map.get(path).map(|(_, mode)| *mode).ok_or_else(not_there)?,
+            Files::Folder(root) => std::fs::metadata(below(root, path))?.permissions().mode() & 0o7777,
+        };
+        Ok(Access { mode, foreign: false })
+    }
+
+    /// Changes who may.
+    pub fn allow(&mut self, path: &str, mode: u32) -> std::io::Result<()> {
+        match self {
+            Files::Memory(map) => map.get_mut(path).map(|(_, old)| *old = mode).ok_or_else(not_there),
+            Files::Folder(root) => std::fs::set_permissions(below(root, path), std::fs::Permissions::from_mode(mode)),
         }
     }
 

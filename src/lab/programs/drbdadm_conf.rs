@@ -17,6 +17,11 @@ fn options(conf: &Conf, generation: Generation) -> Vec<(&'static str, &'static s
     } else if conf.two_primaries {
         found.push(("net", "allow-two-primaries", "yes".to_string()));
     }
+    for (option, policy) in ["after-sb-0pri", "after-sb-1pri", "after-sb-2pri"].into_iter().zip(&conf.after_sb) {
+        if let Some(policy) = policy {
+            found.push(("net", option, policy.clone()));
+        }
+    }
     if conf.fencing != Fencing::DontCare {
         found.push((if generation == Generation::V9 { "net" } else { "disk" }, "fencing", conf.fencing.to_string()));
     }

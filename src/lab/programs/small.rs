@@ -11,6 +11,11 @@ pub fn run(ctx: &Ctx<'_>, name: &str, args: &[&str]) -> Option<Printed> {
         ("false", _) => Printed::fail(1, ""),
         ("echo", words) => Printed::ok(words.join(" ") + "\n"),
         ("cat", [path]) => cat(ctx, path),
+        ("chmod", [mode, path]) => {
+            let mode = u32::from_str_radix(mode, 8).ok();
+            let done = mode.and_then(|mode| ctx.lab.with(|f| f.host_mut(ctx.host).files.allow(path, mode)).ok());
+            done.map_or_else(|| Printed::fail(1, format!("chmod: cannot access '{path}'\n")), |()| Printed::ok(""))
+        }
         ("sleep", [time]) => {
             ctx.lab.pass((time.parse::<f64>().unwrap_or(0.0) * 1000.0) as u64);
             Printed::ok("")

@@ -92,7 +92,7 @@ fn three() -> Lab {
     for host in ["dom0-a", "dom0-b", "dom0-c"] {
         lab.host(host, Generation::V9, Toolstack::Xl);
     }
-    let conf = Conf { two_primaries: false, fencing: Fencing::DontCare, auto_promote: true, quorum: true };
+    let conf = Conf { two_primaries: false, fencing: Fencing::DontCare, auto_promote: true, quorum: true, ..Conf::default() };
     lab.resource_of("r0", &[0, 1], &["dom0-a", "dom0-b", "dom0-c"], conf);
     lab
 }

@@ -1,5 +1,6 @@
 //! Real processes, real files, real signals. Nothing is said here about how long anything takes, only that it ends.
 
+mod crew;
 mod files;
 mod lock;
 mod relay;

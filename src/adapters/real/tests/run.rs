@@ -16,6 +16,33 @@ fn what_a_program_says_and_how_it_ends() {
     assert_eq!(output.stdout, "a\u{fffd}b");
 }
 
+/// Two that wait for each other: one after the other they would never end.
+#[test]
+fn several_run_side_by_side_and_answer_in_their_order() {
+    let (root, real) = world();
+    let fifo = |n: u32| root.path().join(format!("fifo{n}")).display().to_string();
+    let (here, there) = (fifo(1), fifo(2));
+    let made = real.run(&sh(&format!("mkfifo {here} {there}"))).unwrap();
+    assert!(made.ok(), "{made:?}");
+    let first = sh(&format!("echo ping >{here}; read word <{there}; echo $word"));
+    let second = sh(&format!("read word <{here}; echo pong >{there}; echo $word"));
+    let answers = real.run_all(&[first, second, sh("exit 3"), Call::new("no-such-program", ["x"])], 8);
+    let said = |n: usize| answers[n].as_ref().unwrap().stdout.as_str();
+    assert_eq!((said(0), said(1)), ("pong\n", "ping\n"));
+    assert_eq!(answers[2].as_ref().unwrap().ended, Ended::Exit(3));
+    assert!(matches!(answers[3], Err(CallError::NotFound(_))));
+    // More calls than may run at once, one of which hangs: the others are heard all the same.
+    let mut calls: Vec<Call> = (0..20).map(|n| sh(&format!("echo {n}"))).collect();
+    calls[7] = sh("exec sleep 1000").within(Duration::from_millis(100));
+    for (n, answer) in real.run_all(&calls, 3).into_iter().enumerate() {
+        match (n, answer) {
+            (7, answer) => assert!(matches!(answer, Err(CallError::TimedOut { .. })), "{answer:?}"),
+            (n, answer) => assert_eq!(answer.unwrap().stdout, format!("{n}\n")),
+        }
+    }
+    assert!(real.run_all(&[], 3).is_empty());
+}
+
 #[test]
 fn a_program_stands_on_known_ground() {
     let (_root, mut real) = world();

@@ -1,0 +1,164 @@
+//! Looking at a whole Dom0 at once, as a [`Survey`], and at a whole fleet, one ssh a peer.
+//!
+//! However many domUs there are: one list of domains, one look at DRBD, and the config files, each read once.
+
+use super::drbd;
+use super::look::{self, CONFIG_FOLDERS, DrbdGround, LookError};
+use super::peer::{Peer, PeerError};
+use super::{World, boot, here, store, xen};
+use crate::core::config;
+use crate::core::drbd::{Configured, Generation};
+use crate::core::facts::PROTOCOL;
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::record::Moment;
+use crate::core::survey::*;
+use crate::core::xen::Toolstack;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// At most so many peers are asked at once.
+const AT_ONCE: usize = 64;
+
+/// The hotplug script of drbd-utils before 9.31 (facts 5).
+const BLOCK_DRBD: &str = "/etc/xen/scripts/block-drbd";
+
+/// A boolean parameter of the 8.4 module: `Y` or `N`.
+const SENDPAGE: &str = "/sys/module/drbd/parameters/disable_sendpage";
+
+/// Looks at this Dom0. `asker` is the peer that asks, if one does.
+pub fn survey(
+    world: &dyn World,
+    wanted: Option<Toolstack>,
+    scope: &Scope,
+    asker: Option<&HostName>,
+) -> Result<Survey, LookError> {
+    let host = here::host(world)?;
+    let table = store::table(world)?;
+    let record = store::record(world)?;
+    let (toolstack, domains) = xen::find_with_domains(world, wanted)?;
+    let drbd = look::drbd_ground(world, &host);
+    let asked = |domu: &DomuName| scope.domus.is_empty() || scope.domus.iter().any(|(d, _)| d == domu);
+    let is_ours = |name: &str| name == "(null)" || domu_of(name).is_some_and(|domu| asked(&domu));
+    let mut known: Vec<&DomuName> = table.table.entries.iter().map(|e| &e.domu).collect();
+    known.extend(record.rows.iter().map(|r| &r.domu));
+    let mut configs = configs(world, toolstack, &drbd.configured, &known);
+    configs.retain(|c| asked(&c.domu));
+    let health = match scope.health {
+        true => Some(Box::new(health(world, wanted, &host, &drbd, scope, &configs, asker)?)),
+        false => None,
+    };
+    let mine = |name: &ResourceName| {
+        scope.domus.is_empty()
+            || configs.iter().any(|c| c.resources.contains(name))
+            || scope.domus.iter().any(|(_, known)| known.contains(name))
+    };
+    Ok(Survey {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        toolstack,
+        now: Moment::from(world.now()),
+        domains: domains.into_iter().filter(|d| d.id != 0 && is_ours(&d.name)).collect(),
+        replicas: drbd.replicas.into_iter().filter(|r| mine(&r.resource)).collect(),
+        rows: record.rows.into_iter().filter(|r| asked(&r.domu)).collect(),
+        listed: table
+            .table
+            .entries
+            .into_iter()
+            .filter(|e| asked(&e.domu))
+            .map(|e| Listed { domu: e.domu, hosts: e.hosts })
+            .collect(),
+        unseen: drbd.unseen,
+        configs,
+        health,
+        host,
+    })
+}
+
+/// Asks each of these peers once, all at the same time; a dead one costs no more than its own line. Each with its own scope.
+pub fn ask(world: &dyn World, us: &HostName, wanted: &[(HostName, Scope)]) -> Vec<Result<Survey, PeerError>> {
+    let peers: Vec<Peer<'_>> = wanted.iter().map(|(host, _)| Peer::new(world, us, host)).collect();
+    let calls: Vec<_> = peers.iter().zip(wanted).map(|(peer, (_, scope))| peer.survey_call(scope)).collect();
+    let answers = world.run_all(&calls, AT_ONCE);
+    peers.iter().zip(answers).map(|(peer, answer)| peer.surveyed(answer)).collect()
+}
+
+/// Every domU that a config file defines. A file that is not understood defines nothing here: who starts the domU is told of it.
+fn configs(world: &dyn World, toolstack: Toolstack, configured: &[Configured], known: &[&DomuName]) -> Vec<Config> {
+    let mut found: Vec<Config> = Vec::new();
+    let mut places: HashMap<DomuName, usize> = HashMap::new();
+    // The folder of all configs holds much else.
+    let may = |folder: &str, name: &str| {
+        folder != "/etc/xen"
+            || name.ends_with(".cfg")
+            || name.ends_with(".conf")
+            || known.iter().any(|domu| domu.as_str() == name)
+    };
+    for folder in CONFIG_FOLDERS {
+        let names = world.list(Path::new(folder)).unwrap_or_default();
+        for name in names.iter().filter(|n| config::is_config_file_name(n) && may(folder, n)) {
+            let path = format!("{folder}/{name}");
+            let Ok(bytes) = world.read(Path::new(&path)) else { continue };
+            let Ok(read) = config::read(name, &bytes, toolstack) else { continue };
+            let Ok(domu) = read.name.parse::<DomuName>() else { continue };
+            if let Some(at) = places.get(&domu) {
+                found[*at].also.push(path);
+                continue;
+            }
+            let mut resources: Vec<ResourceName> = Vec::new();
+            for used in read.disks.iter().filter_map(|disk| disk.drbd_use().ok()) {
+                match config::resolve(&used, configured) {
+                    Ok(Some(resource)) if !resources.contains(&resource) => resources.push(resource),
+                    _ => {}
+                }
+            }
+            places.insert(domu.clone(), found.len());
+            found.push(Config { domu, path, resources, also: Vec::new() });
+        }
+    }
+    found
+}
+
+/// What could stop a migration, of the host and of the domUs in question.
+fn health(
+    world: &dyn World,
+    wanted: Option<Toolstack>,
+    host: &HostName,
+    drbd: &DrbdGround,
+    scope: &Scope,
+    configs: &[Config],
+    asker: Option<&HostName>,
+) -> Result<Health, LookError> {
+    let ground = look::ground(world, wanted)?;
+    let mut ends = Vec::new();
+    for (domu, known) in &scope.domus {
+        ends.push(ground.end(world, domu, known, false)?);
+    }
+    let mut names: Vec<&ResourceName> = configs.iter().flat_map(|c| &c.resources).collect();
+    names.extend(scope.domus.iter().flat_map(|(_, known)| known));
+    names.sort();
+    names.dedup();
+    let of_an_end = |name: &ResourceName| ends.iter().find_map(|end| end.replica(name)).cloned();
+    let resources = names.iter().filter_map(|name| of_an_end(name).or_else(|| drbd.replica(world, name))).collect();
+    let diary = boot::diary(world);
+    Ok(Health {
+        xen: ground.info.xen.clone(),
+        generation: drbd.generation,
+        module: drbd::module_version(world),
+        block_drbd: world.read(Path::new(BLOCK_DRBD)).is_ok(),
+        disable_sendpage: drbd.generation.filter(|g| *g == Generation::V84).and_then(|_| parameter(world, SENDPAGE)),
+        resources,
+        after_split_brain: drbd::after_split_brain(world, host.as_str()).unwrap_or_default(),
+        daemon_died: diary.version > 0 && diary.must_wait() && world.lock_holder(boot::DAEMON).is_none(),
+        way_back: asker.and_then(|asker| Peer::new(world, host, asker).ping().err()).map(|e| e.reason()),
+        ends,
+    })
+}
+
+/// A parameter of a kernel module.
+fn parameter(world: &dyn World, path: &str) -> Option<bool> {
+    match String::from_utf8_lossy(&world.read(Path::new(path)).ok()?).trim() {
+        "Y" | "1" => Some(true),
+        "N" | "0" => Some(false),
+        _ => None,
+    }
+}

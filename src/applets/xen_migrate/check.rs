@@ -1,0 +1,234 @@
+//! `xen-migrate check [ALL|DOMU…] [--peer HOST]`: everything that could stop a migration tomorrow, today.
+//!
+//! Each peer is asked once, all at the same time, and nothing is touched. What it finds is decided in [`crate::core::health`].
+
+use super::cli::Check as Args;
+use super::{Ended, Setting, drive, fleet, status};
+use crate::adapters::look::Ground;
+use crate::adapters::peer::printable;
+use crate::adapters::{To, ssh, survey};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::health::{self, Case, Finding, Key, KeyState, Wanted};
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::options;
+use crate::core::record::Moment;
+use crate::core::request::scope_word;
+use crate::core::survey::{Scope, Survey};
+use crate::core::table;
+use crate::core::whereabouts::Asked;
+use serde::Serialize;
+use std::path::Path;
+
+/// A request has at most 4096 characters; what stands in front of the names has room in the rest.
+const MOST_WORDS: usize = 3500;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    version: u32,
+    host: &'a HostName,
+    findings: &'a [Finding],
+}
+
+/// The verb. Exit 3: a migration would be refused or fail; 4: nothing such was seen, and a peer could not be asked; else 0.
+pub fn run(setting: Setting<'_>, args: &Args) -> Ended {
+    let world = setting.world;
+    let ground = drive::ground(setting)?;
+    let named = names(setting, &ground, &args.domus)?;
+    let mut domus: Vec<Wanted> = named.into_iter().map(|domu| wanted(&ground, domu)).collect();
+    if let Some(peer) = &args.peer {
+        domus.retain(|w| w.partners.iter().any(|h| h.same_host(peer)) || at(&ground, &w.domu).is_some_and(|h| h.same_host(peer)));
+    }
+    let everything = args.domus.is_empty() || args.domus.iter().any(|w| w == "ALL");
+    let hosts = hosts(&ground, &domus, args.peer.as_ref(), everything);
+    let scope = Scope { domus: domus.iter().map(|w| (w.domu.clone(), vec![])).collect(), health: true };
+    let here = survey::survey(world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
+    let ends = here.health.iter().flat_map(|health| &health.ends);
+    let all: Vec<(DomuName, Vec<ResourceName>)> =
+        ends.map(|end| (end.domu.clone(), end.resources().cloned().collect())).collect();
+    let began = Moment::from(world.now()).0;
+    let asked = ask(setting, &ground, &hosts, &domus, &all);
+    let case = Case {
+        here: &here,
+        key: key(setting, &ground.host),
+        table: faults(setting, &ground, everything, &domus),
+        has_table: !ground.table.missing,
+        asked: &asked,
+        between: (began, Moment::from(world.now()).0),
+        domus,
+    };
+    let found = health::findings(&case);
+    if args.json {
+        let report = Report { version: 1, host: &here.host, findings: &found };
+        let text = serde_json::to_string_pretty(&report).map_err(|e| Stop::new(Exit::Failed, e.to_string()))?;
+        world.say(To::Out, &text);
+    } else {
+        tell(setting, &found);
+    }
+    Ok(match (health::is_stopped(&found), health::is_blind(&found)) {
+        (true, _) => Exit::Refused,
+        (false, true) => Exit::Unreachable,
+        (false, false) => Exit::Done,
+    })
+}
+
+/// The domUs in question: those that were named, or every one of the table and of the record.
+fn names(setting: Setting<'_>, ground: &Ground, words: &[String]) -> Result<Vec<DomuName>, Stop> {
+    let mut domus: Vec<DomuName> = Vec::new();
+    if words.is_empty() || words.iter().any(|w| w == "ALL") {
+        domus.extend(ground.table.table.entries.iter().map(|e| e.domu.clone()));
+        for row in &ground.record.rows {
+            if !domus.contains(&row.domu) {
+                domus.push(row.domu.clone());
+            }
+        }
+        return Ok(domus);
+    }
+    for word in words {
+        let domu: DomuName = word.parse().map_err(|bad| Stop::new(Exit::Usage, format!("{bad}")))?;
+        if !ground.knows(setting.world, &domu) {
+            return Err(status::unknown(domu.as_str()));
+        }
+        if !domus.contains(&domu) {
+            domus.push(domu);
+        }
+    }
+    Ok(domus)
+}
+
+/// The Dom0 that it went to, or came from.
+fn at<'a>(ground: &'a Ground, domu: &DomuName) -> Option<&'a HostName> {
+    ground.record.row(domu).map(|row| &row.host)
+}
+
+/// A visitor's partner is its home, whatever the table here says of it.
+fn wanted(ground: &Ground, domu: DomuName) -> Wanted {
+    let entry = ground.table.table.entry(&domu);
+    let options = entry.and_then(|e| options::check(ground.toolstack, &e.options).ok());
+    let mut partners: Vec<HostName> = entry.map(|e| e.hosts.clone()).unwrap_or_default();
+    if let Some(home) = ground.record.row(&domu).and_then(|row| row.home.clone())
+        && !partners.iter().any(|h| h.same_host(&home))
+    {
+        partners.insert(0, home);
+    }
+    partners.retain(|host| !host.same_host(&ground.host));
+    Wanted { domu, partners, own_transport: options.is_some_and(|o| o.own_transport) }
+}
+
+/// The peers in question: all that the table and the record name, or those of these domUs, or one.
+fn hosts(ground: &Ground, domus: &[Wanted], only: Option<&HostName>, everything: bool) -> Vec<HostName> {
+    let mut hosts: Vec<HostName> = only.into_iter().cloned().collect();
+    let mut add = |host: &HostName| {
+        if !host.same_host(&ground.host) && !hosts.iter().any(|h| h.same_host(host)) && only.is_none() {
+            hosts.push(host.clone());
+        }
+    };
+    domus.iter().for_each(|w| w.partners.iter().for_each(&mut add));
+    domus.iter().filter_map(|w| at(ground, &w.domu)).for_each(&mut add);
+    if everything {
+        ground.table.table.entries.iter().flat_map(|e| &e.hosts).for_each(&mut add);
+    }
+    hosts
+}
+
+/// Asks each peer about the domUs that concern it, in as many requests as their names need, and puts its answers together.
+fn ask(
+    setting: Setting<'_>,
+    ground: &Ground,
+    hosts: &[HostName],
+    domus: &[Wanted],
+    known: &[(DomuName, Vec<ResourceName>)],
+) -> Vec<Asked> {
+    let no_key = !ssh::has_key(setting.world, &ground.host);
+    let mut wanted: Vec<(HostName, Scope)> = Vec::new();
+    for host in hosts.iter().filter(|_| !no_key) {
+        let concerns =
+            |w: &Wanted| w.partners.iter().any(|h| h.same_host(host)) || at(ground, &w.domu).is_some_and(|h| h.same_host(host));
+        let mut scope = Scope { domus: vec![], health: true };
+        let mut length = 0;
+        for (wish, (domu, names)) in domus.iter().zip(known).filter(|(w, _)| concerns(w)) {
+            debug_assert_eq!(&wish.domu, domu);
+            let word = scope_word(domu, names).len() + 1;
+            if length + word > MOST_WORDS {
+                wanted.push((host.clone(), std::mem::replace(&mut scope, Scope { domus: vec![], health: true })));
+                length = 0;
+            }
+            length += word;
+            scope.domus.push((domu.clone(), names.clone()));
+        }
+        wanted.push((host.clone(), scope));
+    }
+    let answers = survey::ask(setting.world, &ground.host, &wanted);
+    let mut all: Vec<Asked> = Vec::new();
+    for ((host, _), answer) in wanted.into_iter().zip(answers) {
+        let answer = answer.map_err(fleet::why);
+        match all.last_mut().filter(|a| a.host == host) {
+            Some(before) => join(&mut before.answer, answer),
+            None => all.push(Asked { host, answer }),
+        }
+    }
+    let why = || "there is no dedicated key here; try: ".to_string();
+    all.extend(
+        hosts
+            .iter()
+            .filter(|_| no_key)
+            .map(|host| Asked { host: host.clone(), answer: Err(why() + &format!("xen-migrate setup {host}")) }),
+    );
+    all
+}
+
+/// Two answers of one peer about different domUs. One that is missing leaves the whole unknown.
+fn join(before: &mut Result<Survey, String>, more: Result<Survey, String>) {
+    match (before.as_mut(), more) {
+        (Ok(survey), Ok(more)) => {
+            survey.rows.extend(more.rows);
+            survey.configs.extend(more.configs);
+            survey.listed.extend(more.listed);
+            survey.domains.extend(more.domains);
+            if let (Some(health), Some(more)) = (&mut survey.health, more.health) {
+                health.ends.extend(more.ends);
+                health.resources.extend(more.resources);
+            }
+        }
+        (Ok(_), Err(why)) => *before = Err(why),
+        (Err(_), _) => {}
+    }
+}
+
+/// The faults of the table: of all rows, or of those of these domUs.
+fn faults(setting: Setting<'_>, ground: &Ground, everything: bool, domus: &[Wanted]) -> Vec<String> {
+    let table = &ground.table.table;
+    let mut faults = table.faults.clone();
+    faults.extend(table.entries.iter().flat_map(|entry| status::misfits(setting, ground, entry)));
+    let ours = |line: u32| {
+        let of = |w: &Wanted| table.entry(&w.domu).map(|e| e.line) == Some(line) || table.faulty_line(&w.domu) == Some(line);
+        domus.iter().any(of)
+    };
+    faults.retain(|f| everything || ours(f.line));
+    faults.sort_by_key(|f| (f.line, f.column));
+    faults.iter().map(|f| f.render(table::PATH, &ground.table.text)).collect()
+}
+
+fn key(setting: Setting<'_>, us: &HostName) -> Key {
+    let world = setting.world;
+    let path = ssh::key(us);
+    let state = match world.access(Path::new(&path)) {
+        _ if !ssh::has_key(world, us) => KeyState::Missing,
+        Ok(access) if access.foreign => KeyState::Foreign,
+        Ok(access) if access.mode & 0o077 != 0 => KeyState::Mode(access.mode),
+        _ if ssh::has_passphrase(world, us) => KeyState::Passphrase,
+        Ok(access) => KeyState::Mode(access.mode),
+        Err(_) => KeyState::Unseen,
+    };
+    Key { path, state }
+}
+
+/// One line each.
+fn tell(setting: Setting<'_>, found: &[Finding]) {
+    let width = found.iter().map(|f| f.about.chars().count()).max().unwrap_or(0);
+    for finding in found {
+        let advice = finding.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
+        let what = finding.what.replace('\n', "; ");
+        let line = format!("{:<7}  {:<width$}  {what}{}", finding.level, finding.about, advice.replace('\n', "; "));
+        setting.world.say(To::Out, &printable(line.trim_end()));
+    }
+}

@@ -1,0 +1,364 @@
+//! `xen-migrate failover DOMU --reason TEXT`: its host is dead, and a person says so. It is started here, at its home, from our replica.
+//!
+//! A person's word stands for what cannot be seen, and for nothing else: every Dom0 that the table and the record name is asked first,
+//! and whatever any of them shows of the domU, or DRBD of a Primary, is stronger. From there on it is `xen-drbd-auto force-start`.
+//! The record keeps a row until the dead host is back and was told: `recover` tells it.
+
+use super::cli::Failover;
+use super::drive::{self, Drive};
+use super::{Ended, Setting, fleet};
+use crate::adapters::boot::{self, Planned};
+use crate::adapters::look::{self, Ground};
+use crate::adapters::peer::printable;
+use crate::adapters::{To, deeds, here, xen};
+use crate::applets::exit::{Exit, Stop};
+use crate::applets::xen_drbd_auto::{self, force};
+use crate::core::boot::claim::{Stands, stands};
+use crate::core::boot::diary::Outcome;
+use crate::core::drbd::{Connection, Peer, Replica, Role};
+use crate::core::facts::{End, resources_of};
+use crate::core::migrate::Trip;
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::record::{Moment, Row, State};
+use crate::core::step::{Deed, Step};
+use crate::core::whereabouts::{Asked, Fleet};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long its disks may take until they show whether they are dead, as after a start at boot.
+const OPENING_TIME: Duration = Duration::from_secs(3);
+
+/// The verb.
+pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
+    let world = setting.world;
+    let domu = &args.domu;
+    let reason = args.reason.trim();
+    if reason.is_empty() || reason.chars().any(char::is_control) {
+        return Err(Stop::new(Exit::Usage, "--reason: say in a few words how you know that its host is dead"));
+    }
+    let us = here::host(world)?;
+    let mut drive = Drive::start(setting, &us, domu, &format!("xen-migrate failover {domu}"))?;
+    let end = drive.look_here()?;
+    if let Some(exit) = already(setting, &end)? {
+        return Ok(exit);
+    }
+    let (asked, fleet) = others(setting, domu)?;
+    nobody_has_it(domu, &us, &asked, &fleet)?;
+    let dead = dead_host(&end, &fleet).ok_or_else(|| {
+        let text = format!(
+            "neither the record nor the table names another Dom0 that could have {domu}\n  nothing was touched\n  try: xen-drbd-auto \
+             force-start {domu} --reason '{reason}'"
+        );
+        Stop::new(Exit::Usage, text)
+    })?;
+
+    let ground = drive::ground(setting)?;
+    let (path, planned) = plan(setting, &ground, domu)?;
+    let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
+    let by_force = may(setting, &ground, &end, &planned, &names)?;
+    still_alive(domu, &ground, &asked, &by_force)?;
+
+    tell_the_price(&drive, &ground, &fleet, &names, (&dead, !by_force.is_empty()));
+    if args.dry_run {
+        world.say(To::Out, "Nothing was touched (--dry-run); without it, it would be started here now.");
+        return Ok(Exit::Done);
+    }
+    world.say(To::Log, &format!("failover {domu} from {dead}: {reason}"));
+
+    let now = Moment::from(world.now());
+    let row = |state: State, open: Vec<ResourceName>| Row {
+        domu: domu.clone(),
+        state,
+        host: dead.clone(),
+        since: now,
+        open,
+        home: None,
+        from: None,
+        never: false,
+    };
+    let trip = Trip::to(&dead, now);
+    let note = |drive: &Drive<'_>, deed: Deed, why: &'static str| {
+        drive.walk(&trip, &[Step::here(deed, why)]).map_err(|why| Stop::new(Exit::Failed, why))
+    };
+    note(&drive, Deed::Note(row(State::Returning, names.clone())), "a crash from now on is known of")?;
+    let begun = begin(setting, &ground, &path, &planned, &names, &by_force);
+    let left = put_back(setting, &drive, &names, begun.is_err());
+    match begun {
+        Err(why) => {
+            let before = match &end.row {
+                Some(before) if left.is_empty() => Deed::Note(before.clone()),
+                Some(before) => Deed::Note(Row { open: left.clone(), ..before.clone() }),
+                None if left.is_empty() => Deed::Forget,
+                None => Deed::Note(row(State::Here, left.clone())),
+            };
+            note(&drive, before, "it was not started")?;
+            let again = if left.is_empty() { String::new() } else { format!("\n  try: xen-migrate recover {domu}") };
+            Err(Stop::new(Exit::Failed, format!("{domu} was not started: {why}{again}")))
+        }
+        Ok(doubt) => {
+            // A host that answers can be told at once; the row of a dead one waits for it.
+            let told = release(&mut drive, &dead, now, &asked, &us) && left.is_empty();
+            let last = if told { Deed::Forget } else { Deed::Note(row(State::Here, left)) };
+            note(&drive, last, if told { "all is in order" } else { "until that host is back and was told" })?;
+            keep(setting, &path, domu, reason);
+            if let Some(doubt) = doubt {
+                drive.tell(&format!("note: {doubt}"));
+            }
+            world.say(To::Out, &format!("{domu} runs on {us}."));
+            if !told {
+                let text = format!("When {dead} is back: xen-migrate recover {domu}   (tells its record)");
+                world.say(To::Err, &text);
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Here already, or not ours to start.
+fn already(setting: Setting<'_>, end: &End) -> Result<Option<Exit>, Stop> {
+    let domu = &end.domu;
+    let refused = |text: String| Err(Stop::new(Exit::Refused, format!("{text}\n  nothing was touched")));
+    if end.running().is_some() && end.copies.len() == 1 {
+        setting.world.say(To::Out, &format!("{domu} runs on {} already.", end.host));
+        if let Some(row) = end.row.as_ref().filter(|row| row.state != State::Visiting) {
+            setting
+                .world
+                .say(To::Err, &format!("note: {}; when {} can be asked: xen-migrate recover {domu}", row.in_words(), row.host));
+        }
+        return Ok(Some(Exit::Done));
+    }
+    if !end.copies.is_empty() {
+        return refused(format!("on {}: {}; settle that first: xen-migrate recover {domu}", end.host, end.copies_in_words()));
+    }
+    if let Some(who) = &end.receiving {
+        return refused(format!("{domu} is just being received: {who}"));
+    }
+    let Some(row) = &end.row else { return Ok(None) };
+    let elsewhere = matches!(row.state, State::Passed | State::Visiting | State::Arriving);
+    match row.home.as_ref().or(elsewhere.then_some(&row.host)) {
+        Some(home) if !home.same_host(&end.host) => {
+            refused(format!("{domu} belongs to {home}; on {home}: xen-migrate failover {domu} --reason …"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Every other Dom0 that the table and the record name.
+fn others(setting: Setting<'_>, domu: &DomuName) -> Result<(Vec<Asked>, Fleet), Stop> {
+    let (_, asked, fleet) = fleet::look(setting, std::slice::from_ref(domu))?;
+    Ok((asked, fleet))
+}
+
+/// Whatever an answering Dom0 shows of it is stronger than a person's word.
+fn nobody_has_it(domu: &DomuName, us: &HostName, asked: &[Asked], fleet: &Fleet) -> Result<(), Stop> {
+    let refused = |text: String| {
+        Err(Stop::new(Exit::Refused, format!("{domu} is not started: {}\n  nothing was touched", printable(&text))))
+    };
+    let mut copies = fleet.domus.iter().filter(|line| line.domu == *domu).flat_map(|line| &line.copies);
+    if let Some(copy) = copies.find(|copy| copy.host != *us) {
+        let next = match copy.name == domu.as_str() {
+            true => format!("xen-migrate reverse {domu}"),
+            false => format!("on {}: xen-migrate recover {domu}", copy.host),
+        };
+        return refused(format!(
+            "{} answers, and {} is {} there (id {})\n  try: {next}",
+            copy.host, copy.name, copy.state, copy.id
+        ));
+    }
+    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()).filter(|s| s.host != *us) {
+        let host = &survey.host;
+        if let Some(replica) = survey.replicas.iter().find(|r| r.role == Role::Primary) {
+            let text = format!("{host} answers, and has {} Primary\n  look there: fuser -v /dev/drbd*", replica.resource);
+            return refused(text);
+        }
+        // A third replica may see what we cannot.
+        let seen = |p: &&Peer| p.role == Role::Primary && p.name != us.as_str();
+        if let Some((replica, peer)) = survey.replicas.iter().find_map(|r| Some((r, r.peers.iter().find(seen)?))) {
+            return refused(format!("{host} sees {} Primary on {}: it may run there", replica.resource, peer.name));
+        }
+        if let Some(row) = survey.row(domu).filter(|row| row.state.in_flight()) {
+            return refused(format!("the record of {host} says {}\n  on {host}: xen-migrate recover {domu}", row.in_words()));
+        }
+        if !survey.unseen.is_empty() {
+            return refused(format!("{host} answers, and could not see everything: {}", survey.unseen.join("; ")));
+        }
+    }
+    Ok(())
+}
+
+/// The host that is said to be dead: where it is as far as is known, else where it could have gone.
+fn dead_host(end: &End, fleet: &Fleet) -> Option<HostName> {
+    let known = fleet.domus.iter().find(|line| line.domu == end.domu).and_then(|line| line.host.clone());
+    let partner = || end.listed.as_ref().and_then(|hosts| hosts.first().cloned());
+    let host = known.or_else(|| end.row.as_ref().map(|row| row.host.clone())).or_else(partner);
+    host.filter(|host| !host.same_host(&end.host))
+}
+
+/// Its config file, understood in full, and what it needs.
+fn plan(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Result<(String, Planned), Stop> {
+    let bad = |text: String| Stop::new(Exit::Usage, format!("{text}\n  nothing was touched"));
+    let found = ground.config(setting.world, domu).0;
+    let path = found.ok_or_else(|| bad(format!("no config file here defines {domu}")))?.path;
+    let planned = boot::planned(setting.world, ground, &path).map_err(|faults| bad(faults.join("\n")))?;
+    if planned.domu != *domu {
+        return Err(bad(format!("{path} defines {}, not {domu}", planned.domu)));
+    }
+    Ok((path, planned))
+}
+
+/// Whether DRBD leaves the decision to a person; the resources that need force. What the record says of the journey is what a person
+/// overrules here, so it is left out; what an interrupted failover has made Primary is ours.
+fn may(
+    setting: Setting<'_>,
+    ground: &Ground,
+    end: &End,
+    planned: &Planned,
+    names: &[ResourceName],
+) -> Result<Vec<ResourceName>, Stop> {
+    let mut without = ground.clone();
+    without.record.forget(&planned.domu);
+    let mut diary = boot::diary(setting.world);
+    if let Some(row) = end.row.as_ref().filter(|row| row.state == State::Returning) {
+        row.open.iter().for_each(|name| diary.guard(name, &planned.domu));
+    }
+    force::may(&without, planned, names, &diary)
+}
+
+/// DRBD is cut off from a host that answers: that one is not dead, and its disk may be the newer one.
+fn still_alive(domu: &DomuName, ground: &Ground, asked: &[Asked], by_force: &[ResourceName]) -> Result<(), Stop> {
+    // DRBD 8 has one peer and calls it `peer`; of several that answer, those that have the resource are it.
+    let cut_off = |name: &ResourceName, host: &HostName| {
+        let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
+        let is = |p: &Peer| p.name == "peer" || p.name.parse::<HostName>().is_ok_and(|n| n.same_host(host));
+        ours.is_some_and(|r| r.peers.iter().any(|p| is(p) && p.connection != Connection::Connected))
+    };
+    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()) {
+        let apart = |r: &&Replica| by_force.contains(&r.resource) && cut_off(&r.resource, &survey.host);
+        if let Some(replica) = survey.replicas.iter().find(apart) {
+            let (name, host) = (&replica.resource, &survey.host);
+            let text = format!(
+                "{domu} is not started: {host} is not dead, it answers; {name} is only cut off from it ({})\n  nothing was touched\n  \
+                 mend the link, then on both: drbdadm connect {name}",
+                replica.in_words()
+            );
+            return Err(Stop::new(Exit::Refused, text));
+        }
+    }
+    Ok(())
+}
+
+/// Who was not heard, and what is lost when the person is wrong.
+fn tell_the_price(drive: &Drive<'_>, ground: &Ground, fleet: &Fleet, names: &[ResourceName], (dead, cut_off): (&HostName, bool)) {
+    for host in fleet.hosts.iter().filter(|h| !h.answered) {
+        let why = host.why.as_deref().unwrap_or_default();
+        let why = why.split("; try: ").next().unwrap_or_default();
+        drive.tell(&printable(&format!("not heard: {}: {why}", host.host)));
+    }
+    for name in names {
+        if let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name) {
+            drive.tell(&format!("{name}: {}", force::lost(replica)));
+        }
+    }
+    if cut_off {
+        drive.tell(&format!("What {dead} has written since it was cut off is not here, and will be lost."));
+    }
+}
+
+/// Primary, created, and looked at. The text is what a person should know although it runs.
+fn begin(
+    setting: Setting<'_>,
+    ground: &Ground,
+    path: &str,
+    planned: &Planned,
+    names: &[ResourceName],
+    by_force: &[ResourceName],
+) -> Result<Option<String>, String> {
+    let world = setting.world;
+    let auto = xen_drbd_auto::Setting { world, toolstack: setting.toolstack, root: None, path: None, trust_quorum: None };
+    force::promote(auto, ground, names, by_force)?;
+    // The toolstack reads it anew.
+    match world.read(Path::new(path)) {
+        Ok(bytes) if bytes == planned.bytes => {}
+        _ => return Err(format!("{path} was changed meanwhile")),
+    }
+    let domu = planned.domu.as_str();
+    let created = xen::create(world, ground.toolstack, path, false, &look::lock_name(&planned.domu)).map_err(|e| e.to_string());
+    let theirs = created.as_ref().is_err_and(|why| why.contains("already"));
+    let start = world.clock();
+    loop {
+        let seen = xen::domains(world, ground.toolstack, false);
+        let domain = match (&seen, &created) {
+            (Ok(domains), _) => domains.iter().find(|d| d.name == domu),
+            // What could not be looked at is no reason to take it back.
+            (Err(why), Ok(_)) => return Ok(Some(format!("it was created, and could not be looked at: {why}"))),
+            (Err(why), Err(error)) => return Err(format!("{error}; and what is there now cannot be seen: {why}")),
+        };
+        let blocks = domain.map(|d| xen::block_devices(world, ground.toolstack, d.id)).transpose();
+        let verdict = match (&created, blocks) {
+            (Err(why), _) => Stands::Dead(why.clone()),
+            (Ok(_), Ok(blocks)) => stands(domain, &blocks.unwrap_or_default()),
+            (Ok(_), Err(why)) => return Ok(Some(format!("it runs, and its disks could not be looked at: {why}"))),
+        };
+        match verdict {
+            Stands::Well => return Ok(None),
+            Stands::NotYet(what) if world.clock().saturating_sub(start) >= OPENING_TIME => return Ok(Some(what)),
+            Stands::NotYet(_) => world.rest(Duration::from_millis(500)),
+            Stands::Dead(why) => {
+                // There was none when we took its lock, so this one is ours, unless the toolstack says that the name was taken.
+                let gone = domain.filter(|_| !theirs).map(|d| xen::destroy(world, ground.toolstack, d.id, domu));
+                return Err(match gone {
+                    Some(Err(error)) => format!("{why}; and what was created could not be destroyed: {error}"),
+                    _ => why,
+                });
+            }
+        }
+    }
+}
+
+/// Roles and options as they were; with the domU there, only the options. What could not be put back is returned.
+fn put_back(setting: Setting<'_>, drive: &Drive<'_>, names: &[ResourceName], demote: bool) -> Vec<ResourceName> {
+    let mut left = Vec::new();
+    for name in names {
+        let done = if demote { deeds::demote(setting.world, name) } else { Ok(()) };
+        if let Err(why) = done.and_then(|()| deeds::put_options_back(setting.world, name)) {
+            drive.tell(&format!("still to be done: {name}: {why}"));
+            left.push(name.clone());
+        }
+    }
+    left
+}
+
+/// Tells every host that answers, and whose record still has the domU as a guest of ours, that nothing of it is there. Whether the one
+/// that was said to be dead is among them, or has nothing to be told.
+fn release(drive: &mut Drive<'_>, dead: &HostName, now: Moment, asked: &[Asked], us: &HostName) -> bool {
+    let mut told = false;
+    let same = |host: Option<&HostName>| host.is_some_and(|h| h.same_host(us));
+    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()) {
+        let guest =
+            |r: &&Row| matches!(r.state, State::Visiting | State::Passed) && (same(Some(&r.host)) || same(r.home.as_ref()));
+        let done = match survey.row(&drive.domu).filter(guest) {
+            Some(_) => {
+                drive.face(&survey.host);
+                drive.walk(&Trip::to(&survey.host, now), &[Step::there(Deed::Release, "it runs at home again")])
+            }
+            None => Ok(()),
+        };
+        if let Err(why) = &done {
+            drive.tell(&format!("  failed: {why}"));
+        }
+        told |= done.is_ok() && survey.host.same_host(dead);
+    }
+    told
+}
+
+/// Whoever waits for it at boot need not any more.
+fn keep(setting: Setting<'_>, path: &str, domu: &DomuName, reason: &str) {
+    let world = setting.world;
+    let mut diary = boot::diary(world);
+    let Some(file) = path.strip_prefix(boot::FOLDER).and_then(|f| f.strip_prefix('/')).filter(|_| diary.version > 0) else {
+        return;
+    };
+    let outcome = Outcome::Forced(format!("failover: {reason}"));
+    diary.note(file, Some(domu.as_str()), Moment::from(world.now()), outcome);
+    let _ = boot::keep(world, &diary);
+}

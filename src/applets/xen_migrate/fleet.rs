@@ -1,0 +1,165 @@
+//! `xen-migrate status ALL --fleet`: one table over all Dom0s that the table here names.
+//!
+//! Each is asked once, all at the same time; one that does not answer costs one line and at most its time limit.
+
+use super::{Ended, Setting, drive};
+use crate::adapters::look::LookError;
+use crate::adapters::peer::{PeerError, printable};
+use crate::adapters::{To, ssh, store, survey};
+use crate::applets::exit::{Exit, Stop};
+use crate::core::names::{DomuName, HostName};
+use crate::core::survey::{Scope, Survey};
+use crate::core::whereabouts::{Asked, DomuLine, Fleet, fleet};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    version: u32,
+    host: &'a HostName,
+    #[serde(flatten)]
+    fleet: &'a Fleet,
+}
+
+/// The verb. Names narrow it to those domUs.
+pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
+    let mut domus: Vec<DomuName> = Vec::new();
+    if !words.iter().any(|w| w == "ALL") {
+        for word in words {
+            let domu: DomuName = word.parse().map_err(|bad| Stop::new(Exit::Usage, format!("{bad}")))?;
+            if !domus.contains(&domu) {
+                domus.push(domu);
+            }
+        }
+    }
+    let (here, _, fleet) = look(setting, &domus)?;
+    if json {
+        say_json(setting, &here, &fleet)?;
+    } else {
+        missing(setting, &fleet);
+        table(setting, &fleet.domus);
+    }
+    if fleet.domus.iter().any(|d| d.state == "twice") {
+        return Ok(Exit::Undecided);
+    }
+    let unknown = domus.iter().any(|domu| !fleet.domus.iter().any(|line| &line.domu == domu));
+    Ok(match (fleet.is_incomplete(), unknown) {
+        (true, _) => Exit::Unreachable,
+        (false, true) => Exit::Usage,
+        (false, false) => Exit::Done,
+    })
+}
+
+/// The answer for machines.
+pub(super) fn say_json(setting: Setting<'_>, here: &Survey, fleet: &Fleet) -> Result<(), Stop> {
+    let report = Report { version: 1, host: &here.host, fleet };
+    let text = serde_json::to_string_pretty(&report).map_err(|e| Stop::new(Exit::Failed, e.to_string()))?;
+    setting.world.say(To::Out, &text);
+    Ok(())
+}
+
+/// Asks this Dom0 and all that its table and record name. No names: for every domU. A host that an answer names and that was not
+/// asked yet (a domU was passed on to it) is asked in a second round, when somebody looks for certain domUs.
+pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, Vec<Asked>, Fleet), Stop> {
+    let scope = Scope { domus: domus.iter().map(|d| (d.clone(), vec![])).collect(), health: false };
+    let here = survey::survey(setting.world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
+    let table = store::table(setting.world).map_err(|e| drive::look_stop(LookError::Store(e)))?;
+    let record = store::record(setting.world).map_err(|e| drive::look_stop(LookError::Store(e)))?;
+    let mut hosts: Vec<HostName> = Vec::new();
+    for entry in &table.table.entries {
+        entry.hosts.iter().for_each(|h| add(&mut hosts, &here.host, h));
+    }
+    for row in &record.rows {
+        [Some(&row.host), row.home.as_ref(), row.from.as_ref()]
+            .into_iter()
+            .flatten()
+            .for_each(|h| add(&mut hosts, &here.host, h));
+    }
+    // A peer without a config for it would not know which of its disks are meant.
+    let known = |domu: &DomuName| here.config(domu).map(|c| c.resources.clone()).unwrap_or_default();
+    let scope = Scope { domus: domus.iter().map(|d| (d.clone(), known(d))).collect(), health: false };
+    let mut asked = ask(setting, &here.host, &hosts, &scope)?;
+    if !domus.is_empty() {
+        let before = hosts.len();
+        let rows = asked.iter().filter_map(|a| a.answer.as_ref().ok()).flat_map(|s| &s.rows);
+        rows.for_each(|row| add(&mut hosts, &here.host, &row.host));
+        asked.extend(ask(setting, &here.host, &hosts[before..], &scope)?);
+    }
+    let fleet = fleet(&here, &asked);
+    Ok((here, asked, fleet))
+}
+
+fn add(hosts: &mut Vec<HostName>, us: &HostName, host: &HostName) {
+    if !host.same_host(us) && !hosts.iter().any(|h| h.same_host(host)) {
+        hosts.push(host.clone());
+    }
+}
+
+fn ask(setting: Setting<'_>, us: &HostName, hosts: &[HostName], scope: &Scope) -> Result<Vec<Asked>, Stop> {
+    if hosts.is_empty() {
+        return Ok(vec![]);
+    }
+    if !ssh::has_key(setting.world, us) {
+        let why = format!("there is no dedicated key here; xen-migrate setup {}", hosts[0]);
+        return Ok(hosts.iter().map(|host| Asked { host: host.clone(), answer: Err(why.clone()) }).collect());
+    }
+    let wanted: Vec<(HostName, Scope)> = hosts.iter().map(|host| (host.clone(), scope.clone())).collect();
+    let answers = survey::ask(setting.world, us, &wanted);
+    let one = |(host, answer): (&HostName, Result<Survey, PeerError>)| Asked { host: host.clone(), answer: answer.map_err(why) };
+    Ok(hosts.iter().zip(answers).map(one).collect())
+}
+
+/// Why there is no answer; whoever reads it knows of whom.
+pub(super) fn why(error: PeerError) -> String {
+    match error {
+        PeerError::Unreachable { said, advice, .. } => format!("{said}; try: {advice}"),
+        PeerError::Refused { why, .. } if why.contains("not a request that xen-migrate understands") => {
+            format!("it refused the question, as an older xen-migrate does; install the same version on both Dom0s ({why})")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// One line for each that did not answer, and for what somebody could not see himself.
+pub(super) fn missing(setting: Setting<'_>, fleet: &Fleet) {
+    for host in &fleet.hosts {
+        if let Some(why) = &host.why {
+            let one_line: Vec<&str> = why.lines().map(str::trim).collect();
+            setting.world.say(To::Err, &printable(&format!("no answer from {}: {}", host.host, one_line.join("; "))));
+        }
+        for what in &host.unseen {
+            setting.world.say(To::Err, &printable(&format!("not seen on {}: {what}", host.host)));
+        }
+    }
+}
+
+fn table(setting: Setting<'_>, domus: &[DomuLine]) {
+    let say = |text: &str| setting.world.say(To::Out, &printable(text));
+    if domus.is_empty() {
+        return say("No domU on DRBD, in a table or on a record, on any Dom0 that answered.");
+    }
+    let mut rows = vec![["DOMU", "WHERE", "STATE", "DISKS  (there/peer)", "HOME", "SINCE"].map(String::from)];
+    let dash = |text: Option<String>| text.unwrap_or("-".to_string());
+    for line in domus {
+        let mut disks = line.resources.iter().map(|r| r.words.clone());
+        let host = match line.state {
+            "twice" => dash(Some(running_on(line).join("+"))),
+            _ => dash(line.host.as_ref().map(HostName::to_string)),
+        };
+        let home = dash(line.home.as_ref().map(HostName::to_string));
+        rows.push([line.domu.to_string(), host, line.state.to_string(), dash(disks.next()), home, dash(line.since.clone())]);
+        rows.extend(disks.map(|disk| ["", "", "", disk.as_str(), "", ""].map(String::from)));
+    }
+    let widths: Vec<usize> = (0..6).map(|n| rows.iter().map(|r| r[n].chars().count()).max().unwrap_or(0)).collect();
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
+        say(cells.join("  ").trim_end());
+    }
+    for line in domus {
+        line.notes.iter().for_each(|note| say(&format!("! {}: {note}", line.domu)));
+    }
+}
+
+/// The Dom0s on which it executes.
+pub(super) fn running_on(line: &DomuLine) -> Vec<String> {
+    line.copies.iter().filter(|c| c.name == line.domu.as_str() && c.state == "running").map(|c| c.host.to_string()).collect()
+}
