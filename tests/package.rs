@@ -178,7 +178,7 @@ fn read(name: &str) -> String {
 
 /// What is typed (the last word is being typed), and what is offered then.
 const TYPED: [(&str, &str); 13] = [
-    ("xen-migrate migrate ", "mail visitor web"),
+    ("xen-migrate migrate ", "ALL mail visitor web"),
     ("xen-migrate migrate w", "web"),
     ("xen-migrate --root / migrate m", "mail"),
     ("xen-migrate reverse v", "visitor"),
