@@ -32,21 +32,7 @@ const WAYS: [Wrong; 4] = [Wrong::Kill, Wrong::KillAll, Wrong::Stop, Wrong::Power
 
 /// Three Dom0s; alpha is home of both domUs.
 fn fleet() -> Lab {
-    let lab = Lab::new(3);
-    for host in [A, B, C] {
-        lab.host(host, Generation::V84, Toolstack::Xl);
-    }
-    let mut table = String::new();
-    for (n, (domu, peer)) in DOMUS.iter().enumerate() {
-        let minor = n as u32 + 1;
-        lab.resource(domu, minor, &[A, peer]);
-        lab.domu(domu, 512, &[&format!("drbd:{domu},xvda,w")], &[A, peer]);
-        table += &format!("{domu}  {peer}  --live\n");
-    }
-    lab.put(A, "/etc/xen/migrate-tab.txt", &table);
-    lab.introduce();
-    DOMUS.iter().for_each(|(domu, _)| lab.start(A, domu));
-    lab
+    Lab::home_of(3, 512, &DOMUS)
 }
 
 fn prepared(verb: &str) -> Lab {

@@ -4,8 +4,6 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
-use xen_drbd::core::drbd::Generation;
-use xen_drbd::core::xen::Toolstack;
 use xen_drbd::lab::folder::{Folder, Programs};
 use xen_drbd::lab::{Deed, Lab, Stage, When};
 
@@ -22,20 +20,7 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        let lab = Lab::new(5);
-        for host in [A, B, C] {
-            lab.host(host, Generation::V84, Toolstack::Xl);
-        }
-        let mut table = String::new();
-        for (n, (domu, peer)) in DOMUS.iter().enumerate() {
-            let minor = n as u32 + 1;
-            lab.resource(domu, minor, &[A, peer]);
-            lab.domu(domu, 256, &[&format!("drbd:{domu},xvda,w")], &[A, peer]);
-            table += &format!("{domu}  {peer}  --live\n");
-        }
-        lab.put(A, "/etc/xen/migrate-tab.txt", &table);
-        lab.introduce();
-        DOMUS.iter().for_each(|(domu, _)| lab.start(A, domu));
+        let lab = Lab::home_of(5, 256, &DOMUS);
         let temp = tempfile::tempdir().unwrap();
         let programs = Programs { lab: Programs::lab_beside_test().unwrap(), tool: PathBuf::from(TOOL) };
         let folder = Folder::make(&temp.path().join("a fleet"), lab, &programs).unwrap();

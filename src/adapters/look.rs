@@ -213,7 +213,7 @@ impl Ground {
         let mut disks: Vec<DiskSeen> = Vec::new();
         let mut bridges_used = Vec::new();
         for domain in &self.domains {
-            let Some(called) = called(domu, &domain.name) else { continue };
+            let Some(called) = copy_name(domu, &domain.name) else { continue };
             let blocks = match once {
                 Some(_) => None,
                 None => self.blocks(world, domain, called, &mut unseen),
@@ -300,7 +300,7 @@ impl Ground {
         table.entry(domu).is_some()
             || table.faulty_line(domu).is_some()
             || self.record.row(domu).is_some()
-            || self.domains.iter().any(|d| called(domu, &d.name).is_some())
+            || self.domains.iter().any(|d| copy_name(domu, &d.name).is_some())
             || self.config(world, domu).0.is_some()
     }
 
@@ -442,20 +442,5 @@ impl DrbdGround {
         let down = || Replica { resource: name.clone(), role: Role::Unknown, volumes: vec![], peers: vec![], may_promote: None };
         let replica = self.replicas.iter().find(|r| &r.resource == name).cloned().unwrap_or_else(down);
         Some(ReplicaSeen { replica, options: None, configured })
-    }
-}
-
-/// Under which of the domU's names a domain goes.
-fn called(domu: &DomuName, name: &str) -> Option<CopyName> {
-    if name == domu.as_str() {
-        Some(CopyName::Plain)
-    } else if name == domu.incoming() {
-        Some(CopyName::Incoming)
-    } else if name == domu.migrated_away() {
-        Some(CopyName::MigratedAway)
-    } else if name == domu.migrating() {
-        Some(CopyName::Migrating)
-    } else {
-        None
     }
 }

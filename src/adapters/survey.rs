@@ -3,16 +3,17 @@
 //! However many domUs there are: one list of domains, one look at DRBD, and the config files, each read once.
 
 use super::drbd;
-use super::look::{self, CONFIG_FOLDERS, DrbdGround, LookError};
+use super::look::{self, CONFIG_FOLDERS, DrbdGround, Ground, LookError};
 use super::peer::{Peer, PeerError};
+use super::store::TableFile;
 use super::{World, boot, here, store, xen};
 use crate::core::config;
 use crate::core::drbd::{Configured, Generation};
 use crate::core::facts::PROTOCOL;
 use crate::core::names::{DomuName, HostName, ResourceName};
-use crate::core::record::Moment;
+use crate::core::record::{Moment, Record};
 use crate::core::survey::*;
-use crate::core::xen::Toolstack;
+use crate::core::xen::{Domain, Toolstack};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -32,21 +33,14 @@ pub fn survey(
     scope: &Scope,
     asker: Option<&HostName>,
 ) -> Result<Survey, LookError> {
-    let host = here::host(world)?;
-    let table = store::table(world)?;
-    let record = store::record(world)?;
-    let (toolstack, domains) = xen::find_with_domains(world, wanted)?;
-    let drbd = look::drbd_ground(world, &host);
+    let Looked { host, table, record, toolstack, domains, drbd, ground } = looked(world, wanted, scope.health)?;
     let asked = |domu: &DomuName| scope.domus.is_empty() || scope.domus.iter().any(|(d, _)| d == domu);
     let is_ours = |name: &str| name == "(null)" || domu_of(name).is_some_and(|domu| asked(&domu));
     let mut known: Vec<&DomuName> = table.table.entries.iter().map(|e| &e.domu).collect();
     known.extend(record.rows.iter().map(|r| &r.domu));
     let mut configs = configs(world, toolstack, &drbd.configured, &known);
     configs.retain(|c| asked(&c.domu));
-    let health = match scope.health {
-        true => Some(Box::new(health(world, wanted, &host, &drbd, scope, &configs, asker)?)),
-        false => None,
-    };
+    let health = ground.map(|ground| health(world, &ground, scope, &configs, asker)).transpose()?.map(Box::new);
     let mine = |name: &ResourceName| {
         scope.domus.is_empty()
             || configs.iter().any(|c| c.resources.contains(name))
@@ -72,6 +66,33 @@ pub fn survey(
         health,
         host,
     })
+}
+
+/// What a survey is made of.
+struct Looked {
+    host: HostName,
+    table: TableFile,
+    record: Record,
+    toolstack: Toolstack,
+    domains: Vec<Domain>,
+    drbd: DrbdGround,
+    /// Everything that one domU's health is judged by, where that is asked for.
+    ground: Option<Ground>,
+}
+
+/// One look. A ground costs a few programs more, so only who needs one has it.
+fn looked(world: &dyn World, wanted: Option<Toolstack>, with_ground: bool) -> Result<Looked, LookError> {
+    if with_ground {
+        let ground = look::ground(world, wanted)?;
+        let Ground { host, table, record, toolstack, domains, drbd, .. } = ground.clone();
+        return Ok(Looked { host, table, record, toolstack, domains, drbd, ground: Some(ground) });
+    }
+    let host = here::host(world)?;
+    let table = store::table(world)?;
+    let record = store::record(world)?;
+    let (toolstack, domains) = xen::find_with_domains(world, wanted)?;
+    let drbd = look::drbd_ground(world, &host);
+    Ok(Looked { host, table, record, toolstack, domains, drbd, ground: None })
 }
 
 /// Asks each of these peers once, all at the same time; a dead one costs no more than its own line. Each with its own scope.
@@ -121,14 +142,12 @@ fn configs(world: &dyn World, toolstack: Toolstack, configured: &[Configured], k
 /// What could stop a migration, of the host and of the domUs in question.
 fn health(
     world: &dyn World,
-    wanted: Option<Toolstack>,
-    host: &HostName,
-    drbd: &DrbdGround,
+    ground: &Ground,
     scope: &Scope,
     configs: &[Config],
     asker: Option<&HostName>,
 ) -> Result<Health, LookError> {
-    let ground = look::ground(world, wanted)?;
+    let Ground { host, drbd, .. } = ground;
     let mut ends = Vec::new();
     for (domu, known) in &scope.domus {
         ends.push(ground.end(world, domu, known, false)?);

@@ -74,6 +74,25 @@ pub enum CopyName {
     Migrating,
 }
 
+/// Under which of the domU's names a domain goes.
+pub fn copy_name(domu: &DomuName, name: &str) -> Option<CopyName> {
+    // Most names are other domUs': nothing is put together for them.
+    if !name.contains(domu.as_str()) {
+        return None;
+    }
+    if name == domu.as_str() {
+        Some(CopyName::Plain)
+    } else if name == domu.incoming() {
+        Some(CopyName::Incoming)
+    } else if name == domu.migrated_away() {
+        Some(CopyName::MigratedAway)
+    } else if name == domu.migrating() {
+        Some(CopyName::Migrating)
+    } else {
+        None
+    }
+}
+
 /// One copy of the domU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopySeen {

@@ -3,7 +3,7 @@
 //! It crosses the wire as one answer, so that a fleet is asked with one ssh a peer, however many domUs there are.
 
 use super::drbd::{Generation, Replica};
-use super::facts::{CopyName, End, ReplicaSeen};
+use super::facts::{CopyName, End, ReplicaSeen, copy_name};
 use super::names::{DomuName, HostName, ResourceName};
 use super::record::{Moment, Row};
 use super::xen::{Domain, Toolstack};
@@ -131,25 +131,6 @@ impl Survey {
     /// Everything that could be seen was.
     pub fn is_whole(&self) -> bool {
         self.unseen.is_empty()
-    }
-}
-
-/// Under which of the domU's names a domain goes.
-pub fn copy_name(domu: &DomuName, name: &str) -> Option<CopyName> {
-    // Most names are other domUs': nothing is put together for them.
-    if !name.contains(domu.as_str()) {
-        return None;
-    }
-    if name == domu.as_str() {
-        Some(CopyName::Plain)
-    } else if name == domu.incoming() {
-        Some(CopyName::Incoming)
-    } else if name == domu.migrated_away() {
-        Some(CopyName::MigratedAway)
-    } else if name == domu.migrating() {
-        Some(CopyName::Migrating)
-    } else {
-        None
     }
 }
 

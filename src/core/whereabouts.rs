@@ -4,10 +4,10 @@
 //! neither. Nothing is ever decided from this picture; it is for people, and it says what it could not see.
 
 use super::drbd::{Connection, Replica, Role};
-use super::facts::CopyName;
+use super::facts::{CopyName, copy_name};
 use super::names::{DomuName, HostName};
 use super::record::{Row, State};
-use super::survey::{Survey, copy_name, domu_of};
+use super::survey::{Survey, domu_of};
 use super::xen::Domain;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};

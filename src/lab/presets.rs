@@ -42,6 +42,27 @@ impl Lab {
         lab
     }
 
+    /// Three Dom0s on DRBD 8.4; alpha is home of these domUs, and each runs there and has its replica on the partner named with it.
+    /// `seed` is for the dice, `memory` in MiB.
+    pub fn home_of(seed: u64, memory: u64, domus: &[(&str, &str)]) -> Lab {
+        let lab = Lab::new(seed);
+        let home = "dom0-alpha";
+        for host in [home, "dom0-beta", "dom0-gamma"] {
+            lab.host(host, Generation::V84, Toolstack::Xl);
+        }
+        let mut table = String::new();
+        for (n, (domu, partner)) in domus.iter().enumerate() {
+            let minor = n as u32 + 1;
+            lab.resource(domu, minor, &[home, partner]);
+            lab.domu(domu, memory, &[&DiskForm::Script.line(domu, minor, "xvda")], &[home, partner]);
+            table += &format!("{domu}  {partner}  --live\n");
+        }
+        lab.put(home, "/etc/xen/migrate-tab.txt", &table);
+        lab.introduce();
+        domus.iter().for_each(|(domu, _)| lab.start(home, domu));
+        lab
+    }
+
     /// The article's three Dom0s with eight domUs: alpha is home of four, beta of two, gamma of two; all of them run at home.
     pub fn article() -> Lab {
         Lab::article_of(Generation::V84, Toolstack::Xl, DiskForm::Script)

@@ -3,9 +3,9 @@
 use super::run;
 use super::{Real, World};
 use crate::adapters::{Call, CallError, Flow, Woken};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::process::{ChildStdout, Stdio};
 use std::time::Duration;
 
@@ -81,20 +81,12 @@ fn wait(real: &Real, mut stdout: Option<ChildStdout>, until: Duration, heard: &m
 
 /// Waits until the program says something (true), a signal rings or the time is over (false).
 fn ready(real: &Real, stdout: Option<&ChildStdout>, left: Duration) -> Result<bool, Errno> {
-    let timeout = Timespec { tv_sec: left.as_secs().min(86_400) as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-    let mut watched = Vec::new();
-    if let Some(stdout) = stdout {
-        watched.push(PollFd::new(stdout, PollFlags::IN));
-    }
-    if let Some(bell) = real.signals.bell() {
-        watched.push(PollFd::new(bell, PollFlags::IN));
-    }
-    match poll(&mut watched, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => {}
+    let places = [stdout.map(AsFd::as_fd), real.signals.bell().map(AsFd::as_fd)];
+    let (speaks, signal) = match run::ready(&places, left) {
+        Ok(ready) => (ready[0], ready[1]),
+        Err(Errno::INTR) => (false, false),
         Err(why) => return Err(why),
-    }
-    let rang = |at: usize| watched.get(at).is_some_and(|w| !w.revents().is_empty());
-    let (speaks, signal) = (stdout.is_some() && rang(0), rang(usize::from(stdout.is_some())));
+    };
     if signal {
         // Silences the bell.
         real.signals.wait(Duration::from_millis(1));

@@ -315,7 +315,7 @@ fn take_in<F: AsFd>(from: &mut Option<F>, into: &mut Vec<u8>, is_ready: bool) {
 }
 
 /// Which of these can be read, or have ended. A place that is not there is never ready.
-fn ready(places: &[Option<BorrowedFd<'_>>], at_most: Duration) -> Result<Vec<bool>, Errno> {
+pub(super) fn ready(places: &[Option<BorrowedFd<'_>>], at_most: Duration) -> Result<Vec<bool>, Errno> {
     let timeout = Timespec { tv_sec: at_most.as_secs().min(86_400) as i64, tv_nsec: i64::from(at_most.subsec_nanos()) };
     let mut watched: Vec<PollFd<'_>> =
         places.iter().flatten().map(|place| PollFd::from_borrowed_fd(*place, PollFlags::IN)).collect();

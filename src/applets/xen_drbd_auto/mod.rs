@@ -34,6 +34,13 @@ pub struct Setting<'a> {
     pub trust_quorum: Option<bool>,
 }
 
+impl Setting<'_> {
+    /// A person, or the boot, has asked for a start; not the daemon, which only looks again.
+    fn is_start(&self) -> bool {
+        self.trust_quorum.is_some()
+    }
+}
+
 /// What a verb returns: an exit code, which for `status` is one of the LSB's.
 pub type Ended = Result<i32, Stop>;
 

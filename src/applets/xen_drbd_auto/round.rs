@@ -8,6 +8,7 @@ use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
 use crate::core::drbd::{Configured, Replica};
+use crate::core::facts::copy_name;
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
 use crate::core::xen::Domain;
@@ -73,7 +74,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     let configs = boot::configs(world, &ground).map_err(failed)?;
     let mut files: Vec<String> = configs.iter().map(|c| c.file.clone()).collect();
     // Only a person's start forgets who waits: that a file is away for one look is no wish of anybody's.
-    let gone = if setting.trust_quorum.is_some() { vec![] } else { diary.gone_while_waiting(&files) };
+    let gone = if setting.is_start() { vec![] } else { diary.gone_while_waiting(&files) };
     for file in &gone {
         let why = format!("{}/{file} is gone; it is waited for; to forget it: xen-drbd-auto start", boot::FOLDER);
         world.say(To::Out, &format!("{file}: wait: {why}"));
@@ -150,8 +151,7 @@ pub fn decision(ground: &Ground, planned: &Planned, diary: &Diary, busy: Option<
 }
 
 fn copies<'a>(ground: &'a Ground, domu: &DomuName) -> Vec<&'a Domain> {
-    let names = [domu.to_string(), domu.incoming(), domu.migrated_away(), domu.migrating()];
-    ground.domains.iter().filter(|d| names.contains(&d.name)).collect()
+    ground.domains.iter().filter(|d| copy_name(domu, &d.name).is_some()).collect()
 }
 
 /// Into the diary, into the log where it is news, and to whoever reads along.
