@@ -210,8 +210,8 @@ impl<'a> Tidy<'a> {
                 self.split_brain(name, there, data);
                 continue;
             }
-            self.steps.push(Step::there(Deed::Connect(name.clone()), "the options differed, so DRBD refused to connect"));
-            self.steps.push(Step::here(Deed::Connect(name.clone()), "the options differed, so DRBD refused to connect"));
+            self.steps.push(Step::there(Deed::Connect(name.clone()), ALONE));
+            self.steps.push(Step::here(Deed::Connect(name.clone()), ALONE));
         }
     }
 
@@ -269,6 +269,9 @@ fn same(a: &Row, b: &Row) -> bool {
 fn changed(end: &End) -> Vec<ResourceName> {
     end.replicas.iter().filter(|r| is_ours_to_close(end, r)).map(|r| r.replica.resource.clone()).collect()
 }
+
+/// Which of the two it was, DRBD does not say.
+const ALONE: &str = "it stands alone: the options of the two ends differed, or somebody disconnected it";
 
 /// Whether we changed the options (the record says so) and they still differ from the operator's file.
 ///
