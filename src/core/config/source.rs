@@ -31,11 +31,12 @@ impl<'t> Source<'t> {
         let at = at.min(self.text.len());
         let line = self.lines.partition_point(|start| *start <= at).max(1);
         let start = self.lines[line - 1];
+        let end = self.lines.get(line).copied().unwrap_or(self.text.len() + 1);
         let count = |from: usize, to: usize| String::from_utf8_lossy(&self.text[from..to]).chars().count();
         // From the nearest place that is known: the same key again and again in one long line goes there and back each time.
         let column = match self.last.get() {
             (known, column) if (start..=at).contains(&known) => column + count(known, at),
-            (known, column) if known > at && known - at < at - start => column.saturating_sub(count(at, known)),
+            (known, column) if (at..end).contains(&known) && known - at < at - start => column - count(at, known),
             _ => 1 + count(start, at),
         };
         self.last.set((at, column));
