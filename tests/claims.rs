@@ -31,10 +31,12 @@ enum Wrong {
     CutAndBoth,
     /// The cable; and the other Dom0 starts it when it is back.
     Late,
+    /// The guest reboots, and so has another id.
+    Reboot,
 }
 
-const WAYS: [Wrong; 7] =
-    [Wrong::Both, Wrong::Kill, Wrong::PowerHere, Wrong::PowerThere, Wrong::Cut, Wrong::CutAndBoth, Wrong::Late];
+const WAYS: [Wrong; 8] =
+    [Wrong::Both, Wrong::Kill, Wrong::PowerHere, Wrong::PowerThere, Wrong::Cut, Wrong::CutAndBoth, Wrong::Late, Wrong::Reboot];
 
 fn pair(generation: Generation, toolstack: Toolstack, form: DiskForm, for_good: bool) -> Lab {
     let lab = Lab::pair(generation, toolstack, form);
@@ -79,6 +81,28 @@ fn two_of_three() -> Lab {
     lab
 }
 
+/// Two domUs, each with a disk of its own.
+fn two_domus() -> Lab {
+    let lab = Lab::new(4);
+    for host in [A, B] {
+        lab.host(host, Generation::V84, Toolstack::Xl);
+    }
+    for (at, name) in DOMUS.into_iter().enumerate() {
+        let minor = at as u32 + 1;
+        lab.resource(name, minor, &[A, B]);
+        lab.domu(name, 256, &[&DiskForm::Phy.line(name, minor, "xvda")], &[A, B]);
+        for host in [A, B] {
+            let text = lab.file(A, &format!("/etc/xen/{name}.cfg")).expect("the fleet's config");
+            lab.put(host, &format!("/etc/xen/drbd-auto/{name}.cfg"), &text);
+        }
+    }
+    lab.pass(30_000);
+    lab
+}
+
+/// Every domU that a fleet of these tests may have.
+const DOMUS: [&str; 2] = ["db", "web"];
+
 /// What is walked through.
 struct Walk {
     make: fn() -> Lab,
@@ -111,6 +135,7 @@ fn break_at_every_step(Walk { make, for_good, start }: Walk) {
                 lab.inject(when, cut());
                 lab.inject_in(70_000, started(B));
             }
+            Wrong::Reboot => lab.inject(when, Deed::GuestReboots("web".into())),
         }
         lab.run(A, start);
         settle_and_judge(&lab, for_good, start).map_err(|why| BadEnd { why, journal: lab.journal() })
@@ -134,6 +159,7 @@ fn settle_and_judge(lab: &Lab, for_good: bool, start: &[&str]) -> Result<(), Str
     }
     // Long enough for the one that leaves it alone to be sure.
     lab.pass(1_500_000);
+    let domus: Vec<&str> = DOMUS.into_iter().filter(|name| lab.file(A, &format!("/etc/xen/{name}.cfg")).is_some()).collect();
     let said = || [A, B].map(|h| lab.run(h, &["xen-drbd-auto", "status"]).out).join("");
     if for_good && [A, B].iter().any(|h| lab.connection(h, "web") == "StandAlone") {
         if lab.runs_on("web").is_empty() && !said().contains("on both hosts: drbdadm adjust web") {
@@ -150,14 +176,18 @@ fn settle_and_judge(lab: &Lab, for_good: bool, start: &[&str]) -> Result<(), Str
     if !bad.is_empty() {
         return Err(bad.join("; "));
     }
-    let runs_on = lab.runs_on("web");
-    if runs_on.len() != 1 {
-        return Err(format!("it runs on {runs_on:?}: {}", said()));
+    for name in &domus {
+        let runs_on = lab.runs_on(name);
+        if runs_on.len() != 1 {
+            return Err(format!("{name} runs on {runs_on:?}: {}", said()));
+        }
     }
     for host in [A, B] {
-        let (two, fencing) = lab.options(host, "web");
-        if two != for_good || fencing != "dont-care" {
-            return Err(format!("the options on {host}: two_primaries={two} fencing={fencing}: {}", said()));
+        for name in &domus {
+            let (two, fencing) = lab.options(host, name);
+            if two != for_good || fencing != "dont-care" {
+                return Err(format!("the options of {name} on {host}: two_primaries={two} fencing={fencing}: {}", said()));
+            }
         }
         let status = lab.run(host, &["xen-drbd-auto", "status"]);
         if status.code != 0 || !status.out.contains("daemon gone") {
@@ -223,4 +253,9 @@ fn the_judge_sees_two_that_run() {
     lab.run(A, &["xl", "create", "/etc/xen/web.cfg"]);
     lab.run(B, &["xl", "create", "/etc/xen/web.cfg"]);
     assert!(lab.findings().iter().any(|f| f.kind == Kind::TwoRun));
+}
+
+#[test]
+fn two_at_a_time() {
+    break_at_every_step(Walk { make: two_domus, for_good: false, start: &["xen-drbd-auto", "start", "--jobs", "2"] });
 }

@@ -75,10 +75,11 @@ pub fn names(world: &dyn World) -> Result<Vec<String>, String> {
     Ok(all_names(world)?.into_iter().filter(|name| why_left_out(world, name).is_none()).collect())
 }
 
-/// What else is in the folder, each with the reason why it is no config. A folder that cannot be read has told so already.
+/// What else is in the folder, each with the reason why it is no config; a name that would play with the terminal is shown with escapes.
+/// A folder that cannot be read has told so already.
 pub fn left_out(world: &dyn World) -> Vec<(String, &'static str)> {
     let names = all_names(world).unwrap_or_default();
-    names.into_iter().filter_map(|name| why_left_out(world, &name).map(|why| (name, why))).collect()
+    names.into_iter().filter_map(|name| why_left_out(world, &name).map(|why| (shown(&name), why))).collect()
 }
 
 fn all_names(world: &dyn World) -> Result<Vec<String>, String> {
@@ -87,6 +88,10 @@ fn all_names(world: &dyn World) -> Result<Vec<String>, String> {
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(why) => Err(format!("{FOLDER}: {why}")),
     }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 fn why_left_out(world: &dyn World, name: &str) -> Option<&'static str> {

@@ -194,6 +194,8 @@ pub struct Call {
     pub keeps_lock: Option<String>,
     /// [`World::run`] only: its children do not keep that lock. For `xl create`, whose monitor lives as long as the domU.
     pub keeps_lock_alone: bool,
+    /// [`World::run`] only: it is killed when we die. For what must not go on without the lock that we hold for it.
+    pub dies_with_us: bool,
     /// It changes something, so it keeps every lock that we hold as long as it lives, even when we are killed first: whoever has the lock
     /// next would otherwise look, and then be undone by a command of ours that was slow (tests/model shows two domUs for it).
     pub is_deed: bool,
@@ -228,6 +230,7 @@ impl Call {
             quiet_limit: None,
             keeps_lock: None,
             keeps_lock_alone: false,
+            dies_with_us: false,
             is_deed: false,
             log: None,
         }

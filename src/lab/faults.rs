@@ -73,6 +73,8 @@ pub enum Deed {
     Disarm(Quirk),
     /// The guest ends by itself wherever it executes: `-` power off, `r` reboot, `c` crash.
     GuestEnds(String, char),
+    /// The guest reboots wherever it executes, and its toolstack starts it anew (`on_reboot=restart`).
+    GuestReboots(String),
 }
 
 /// A deed and its moment.

@@ -396,6 +396,7 @@ impl Lab {
             }
             Deed::Arm(quirk) => self.with(|f| f.quirks.push(quirk.clone())),
             Deed::Disarm(quirk) => self.with(|f| f.quirks.retain(|q| q != quirk)),
+            Deed::GuestReboots(guest) => self.with(|f| f.reboot_guest(guest)),
             Deed::GuestEnds(guest, letter) => self.with(|f| {
                 for host in f.hosts.values_mut() {
                     for domain in host.domains.iter_mut().filter(|d| &d.guest == guest && d.executes()) {

@@ -568,6 +568,7 @@ fn deed(text: &str) -> Result<Deed, String> {
         ["cut", "ssh", a, b, time @ ..] => cut(a, b, time).map(|(a, b, t)| Deed::CutSsh(a, b, t))?,
         ["cut", a, b, time @ ..] => cut(a, b, time).map(|(a, b, t)| Deed::Cut(a, b, t))?,
         ["mend", a, b] => Deed::Mend(s(a), s(b)),
+        ["guest", guest, "reboots"] => Deed::GuestReboots(s(guest)),
         ["guest", guest, "ends", letter] => Deed::GuestEnds(s(guest), letter.chars().next().unwrap_or('-')),
         ["arm", ..] => Deed::Arm(quirk(text.trim_start_matches("arm "))?),
         ["disarm", ..] => Deed::Disarm(quirk(text.trim_start_matches("disarm "))?),

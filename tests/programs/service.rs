@@ -172,21 +172,29 @@ fn in_the_middle_of_a_creation(place: &Place, command: &mut Command) -> Child {
 
 /// Ends that creation, and waits until nothing holds the lock of `web` any more.
 fn end_the_creation(place: &Place) {
+    kill_what_begins_with(place, "xl create ");
+    while is_locked(&place.folder.root(A).join("run/xen-migrate/domu-web.lock")) {
+        std::thread::yield_now();
+    }
+}
+
+/// kill -9 for every process of A whose command line begins so. Returns how many there were.
+fn kill_what_begins_with(place: &Place, words: &str) -> usize {
     let bin = place.folder.bin(A).display().to_string();
+    let mut killed = 0;
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let told =
             |file: &str| std::fs::read(entry.path().join(file)).map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "));
-        let is_it = told("cmdline").is_ok_and(|words| words.starts_with("xl create "))
-            && told("environ").is_ok_and(|all| all.contains(&bin));
+        let is_it =
+            told("cmdline").is_ok_and(|line| line.starts_with(words)) && told("environ").is_ok_and(|all| all.contains(&bin));
         if is_it {
             let pid =
                 entry.file_name().to_str().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            killed += 1;
         }
     }
-    while is_locked(&place.folder.root(A).join("run/xen-migrate/domu-web.lock")) {
-        std::thread::yield_now();
-    }
+    killed
 }
 
 /// systemd ends a service that gives no sign of life, in the middle of a claim perhaps.
@@ -226,6 +234,48 @@ fn what_a_killed_start_left_behind_is_waited_for() {
     let expected =
         [&format!("pid {}, gone", start.id()), "web: wait: somebody is at work on it", "a program it started still runs"];
     assert!(expected.iter().all(|words| second.said.contains(words)), "{}", second.said);
+    place.ends(A, "xen-drbd-auto reload", 0);
+    until_it_says(&place, A, "xen-drbd-auto status", "daemon gone");
+    place.is_well_on(A);
+}
+
+/// A daemon that is stopped (state T) has its lock and does not look: status must not call that waiting.
+#[test]
+fn a_daemon_that_does_not_look_is_late() {
+    let place = Place::usual();
+    let pid = a_daemon_waits(&place, "");
+    let send = |signal| {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    };
+    send(rustix::process::Signal::STOP);
+    let diary = place.folder.root(A).join("run/xen-drbd-auto/diary.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&diary).unwrap()).unwrap();
+    kept["next_look"] = 1.into();
+    std::fs::write(&diary, kept.to_string()).unwrap();
+    let said = place.ends(A, "xen-drbd-auto status", 1);
+    assert!(said.contains("DAEMON LATE: it should have looked at 1970-01-01T00:00:01Z"), "{said}");
+    send(rustix::process::Signal::CONT);
+    place.ends(A, "xen-drbd-auto reload", 0);
+    until_it_says(&place, A, "xen-drbd-auto explain web", "2 times");
+    let said = place.ends(A, "xen-drbd-auto status", 0);
+    assert!(!said.contains("LATE"), "{said}");
+    place.ends(A, "xen-drbd-auto stop", 0);
+}
+
+/// kill -9 for the one that keeps the lock while it creates: the `xl create` must not go on without it, for anybody may claim the domU
+/// then (two Primaries for good, and there are two).
+#[test]
+fn a_creation_does_not_outlive_the_one_who_keeps_its_lock() {
+    let place = Place::usual();
+    nobody_runs_it(&place);
+    let mut start = in_the_middle_of_a_creation(&place, &mut place.folder.command(A, &["xen-drbd-auto", "start"]));
+    assert_eq!(kill_what_begins_with(&place, "xen-drbd-auto keep "), 1);
+    // The start goes on at once: it has heard that its creation is over, takes back what it did, and leaves the waiting to a daemon.
+    assert!(start.wait().unwrap().success());
+    assert_eq!(kill_what_begins_with(&place, "xl create "), 0);
+    let said = place.run(A, "xen-drbd-auto explain web").said;
+    assert!(said.contains("signal 9"), "{said}");
     place.ends(A, "xen-drbd-auto reload", 0);
     until_it_says(&place, A, "xen-drbd-auto status", "daemon gone");
     place.is_well_on(A);

@@ -1,7 +1,9 @@
-//! What a service needs: going into the background, a word to the service manager, and somebody who keeps a lock when it dies.
+//! What a service needs: going into the background, a word to the service manager, somebody who keeps a lock when it dies, and a
+//! program that goes when that one dies.
 
 use super::{Real, now, run};
 use crate::adapters::{Call, CallError, Ended, Input, Output};
+use rustix::process::Signal;
 use std::env;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -56,6 +58,30 @@ pub(super) fn keep(call: &Call) -> Call {
     kept.args = ["keep".to_string(), limit, call.program.clone()].into_iter().chain(call.args.iter().cloned()).collect();
     kept.limit = call.limit.map(|limit| limit + KEPT_LONGER);
     kept
+}
+
+/// The program as one that is killed when we die: this program (`xen-drbd-auto bound`) asks the kernel for that, and becomes the other.
+///
+/// A program of ours that is killed alone would else leave it running without the lock.
+pub(super) fn bound(call: &Call) -> Call {
+    let mut bound = Call { program: "/proc/self/exe".to_string(), dies_with_us: false, ..call.clone() };
+    let ours = std::process::id().to_string();
+    bound.args = ["bound".to_string(), ours, call.program.clone()].into_iter().chain(call.args.iter().cloned()).collect();
+    bound
+}
+
+/// Becomes a program that the kernel kills when `parent`, our own parent, dies (prctl(2), `PR_SET_PDEATHSIG`: kept across exec, and not by
+/// children, so a domU's monitor is free of it). Returns only when that failed.
+#[expect(clippy::disallowed_methods, reason = "it starts nothing: this very process, which World::run has started, becomes it")]
+pub fn become_bound(parent: u32, program: &str, args: &[String]) -> io::Error {
+    if let Err(why) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        return why.into();
+    }
+    // It may have died before we asked.
+    if rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()) != Some(parent) {
+        return io::Error::other("who started it is gone");
+    }
+    Command::new(program).args(args).exec()
 }
 
 /// The name by which the one between is called.

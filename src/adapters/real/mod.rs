@@ -20,7 +20,7 @@ mod tests;
 mod transport;
 mod watch;
 
-pub use background::{BROKE_ITS_LIMIT, hand_on_nothing};
+pub use background::{BROKE_ITS_LIMIT, become_bound, hand_on_nothing};
 
 use super::{Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use signals::Signals;

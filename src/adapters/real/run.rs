@@ -40,6 +40,12 @@ pub(super) fn run(real: &Real, call: &Call) -> Result<Output, CallError> {
         command.arg0(background::KEEPER);
         return hear_out(real, &keeper, command).and_then(|output| background::told(call, output));
     }
+    if call.dies_with_us {
+        find(&call.program, &search_path(real), call)?;
+        let mut command = command(real, &background::bound(call))?;
+        command.arg0(background::KEEPER);
+        return hear_out(real, call, command);
+    }
     hear_out(real, call, command(real, call)?)
 }
 

@@ -105,6 +105,13 @@ pub enum XenError {
     },
 }
 
+impl XenError {
+    /// The toolstack refused because a domain has that name: what is there is somebody else's.
+    pub fn name_is_taken(&self) -> bool {
+        matches!(self, XenError::Failed { why: Some(why), .. } if why.contains(log::NAME_IS_TAKEN))
+    }
+}
+
 impl From<CallError> for XenError {
     fn from(error: CallError) -> XenError {
         match error {

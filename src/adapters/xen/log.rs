@@ -271,9 +271,9 @@ const REASONS: [(&str, &str); 42] = [
     ("block-drbd failed", "DRBD did not let the disk become Primary (the reason is in /var/log/xen/xen-hotplug.log)"),
     ("block-drbd add", "DRBD did not let the disk become Primary (the reason is in /var/log/xen/xen-hotplug.log)"),
     ("block-drbd: No such file", "the script block-drbd is not installed (drbd-utils since 9.31 has none)"),
-    ("Domain with name \"", "a domain of that name is there already"),
-    ("already exists as domain", "a domain of that name is there already"),
-    ("already exists with ID", "a domain of that name is there already"),
+    ("Domain with name \"", NAME_IS_TAKEN),
+    ("already exists as domain", NAME_IS_TAKEN),
+    ("already exists with ID", NAME_IS_TAKEN),
     ("failed; error detected", "a hotplug script failed (the reason is in /var/log/xen)"),
     ("could not be connected", "a device could not be connected"),
     ("failed to stat", "a disk of the domain is not there"),
@@ -290,6 +290,9 @@ const REASONS: [(&str, &str); 42] = [
     ("truncated reading ipc msg header", "the connection to the target ended while memory was copied"),
     ("' not supported.", "xl does not know that option"),
 ];
+
+/// What a toolstack means that refuses a name (`libxl_create.c`; XendDomain.py).
+pub const NAME_IS_TAKEN: &str = "a domain of that name is there already";
 
 /// The one thing in a standard error that a person needs: what it means, and the text itself. None where nothing looks like a reason.
 pub fn why(stderr: &str) -> Option<String> {

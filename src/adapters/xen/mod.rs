@@ -15,7 +15,7 @@ pub use log::{MigrateWords, Milestone, TransportEnd, milestone, percent, read_lo
 pub use parse::info::Info;
 pub use parse::{GuestKind, Long, vdev_number};
 
-use super::{Call, Output, World};
+use super::{Call, CallError, Output, World};
 use crate::core::xen::{BlockDevice, Domain, Toolstack};
 use parse::Misread;
 use parse::list::Listing;
@@ -194,6 +194,12 @@ pub struct Created {
 ///
 /// `lock`, which must be held, lasts until the toolstack has ended, whatever becomes of us: nobody starts the domU a second time meanwhile.
 pub fn create(world: &dyn World, ts: Toolstack, config: &str, paused: bool, lock: &str) -> Result<Created, XenError> {
+    let call = creation(ts, config, paused, lock)?;
+    created(ts, &call, world.run(&call))
+}
+
+/// The call of [`create`], for whoever makes several at once.
+pub fn creation(ts: Toolstack, config: &str, paused: bool, lock: &str) -> Result<Call, XenError> {
     if !config.starts_with('/') || config.contains('=') || config.chars().any(char::is_control) {
         let why = "a config file is given by its full path, without = in it".to_string();
         return Err(XenError::Refused { what: format!("{config:?}"), why });
@@ -201,7 +207,12 @@ pub fn create(world: &dyn World, ts: Toolstack, config: &str, paused: bool, lock
     let mut call = argv::create(ts, config, paused);
     call.keeps_lock = Some(lock.to_string());
     call.keeps_lock_alone = true;
-    let output = ask(world, ts, &call)?;
+    Ok(call)
+}
+
+/// What came of a call of [`creation`].
+pub fn created(ts: Toolstack, call: &Call, answer: Result<Output, CallError>) -> Result<Created, XenError> {
+    let output = answered(ts, call, answer)?;
     let said = [output.stdout.trim(), output.stderr.trim()]
         .iter()
         .filter(|text| !text.is_empty())
@@ -317,7 +328,11 @@ fn read_long(ts: Toolstack, call: &Call, output: &Output) -> Result<Vec<Long>, X
 }
 
 fn ask(world: &dyn World, ts: Toolstack, call: &Call) -> Result<Output, XenError> {
-    let output = world.run(call)?;
+    answered(ts, call, world.run(call))
+}
+
+fn answered(ts: Toolstack, call: &Call, answer: Result<Output, CallError>) -> Result<Output, XenError> {
+    let output = answer?;
     if output.ok() { Ok(output) } else { Err(error::judge(ts, call, &output)) }
 }
 

@@ -4,7 +4,8 @@ use super::{Setting, round};
 use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
-use crate::adapters::{LockError, To, World, drbd, here, xen};
+use crate::adapters::xen::XenError;
+use crate::adapters::{Call, CallError, Held, LockError, Output, To, World, drbd, here, xen};
 use crate::core::boot::Decision;
 use crate::core::boot::claim::{Deed, Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
 use crate::core::boot::diary::{Diary, Outcome};
@@ -17,44 +18,30 @@ use std::time::Duration;
 /// could not open its device is closed in a second.
 const OPENING_TIME: Duration = Duration::from_secs(3);
 
-/// Claims a domU that was decided upon from the look `before`, and starts it. The decision is made again under the domU's own lock, from a
-/// look of its own.
-pub fn claim(
-    setting: Setting<'_>,
-    before: &Ground,
-    config: &ConfigFile,
-    planned: &Planned,
-    diary: &mut Diary,
-    evidence: String,
-) -> Outcome {
-    let world = setting.world;
-    let domu = &planned.domu;
-    let _held = match world.lock(&look::lock_name(domu), &format!("xen-drbd-auto starting {domu}")) {
-        Ok(held) => held,
-        Err(LockError::Held(who)) => return Outcome::Decided(Decision::Wait(format!("somebody is at work on it: {who}"))),
-        Err(LockError::Io(why)) => return Outcome::Decided(Decision::Wait(format!("its lock: {why}"))),
-    };
-    let ground = match before.anew_for_a_start(world) {
-        Ok(ground) => ground,
-        Err(error) => return Outcome::Decided(Decision::Wait(error.to_string())),
-    };
-    let receiving = world.lock_holder(&look::receive_lock_name(domu));
-    match round::decision(&ground, planned, diary, receiving) {
-        Decision::Claim(_) => {}
-        decision => return Outcome::Decided(decision),
-    }
-    let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
-    let proofs: Option<Vec<Proof>> = names.iter().map(|name| proof_of(&ground, diary, name)).collect();
-    let Some(proofs) = proofs else {
-        return Outcome::Decided(Decision::Wait("what proves that nobody runs it could not be seen again".to_string()));
-    };
-    let names = names.into_iter().zip(proofs).collect();
-    let mut claim = Claim { setting, ground: &ground, config, planned, names, created: None };
-    match claim.go(diary) {
-        Ok(Some(note)) => Outcome::Started(format!("{evidence}; {note}")),
-        Ok(None) => Outcome::Started(evidence),
-        Err(why) => Outcome::SteppedBack(why),
-    }
+/// A claim, up to the moment of its creation.
+pub enum Begun<'a> {
+    /// It is over: nothing was to be done, or we stepped back.
+    Ended(Outcome),
+    /// We are Primary, and nobody else is: it can be created by [`create`].
+    Claimed(Box<Claim<'a>>),
+}
+
+/// Creates what was claimed, all at once, and sees each claim to its end.
+pub fn create<'a>(world: &dyn World, claims: Vec<Claim<'a>>, diary: &mut Diary) -> Vec<(&'a ConfigFile, Outcome)> {
+    let calls: Vec<Result<Creation, String>> = claims.iter().map(Claim::creation).collect();
+    let those: Vec<Call> = calls.iter().flatten().map(|creation| creation.call.clone()).collect();
+    let mut answers = world.run_all(&those, those.len()).into_iter();
+    let ended = claims.into_iter().zip(calls).map(|(mut claim, call)| {
+        let ended = call.and_then(|creation| match answers.next() {
+            Some(answer) => claim.take_in(&creation, answer),
+            None => Err("nobody created it".to_string()),
+        });
+        let config = claim.config;
+        claim.note(Deed::Create, ended.map(|()| None));
+        claim.go(diary);
+        (config, claim.outcome())
+    });
+    ended.collect()
 }
 
 /// Puts back what a claim that was interrupted has changed of a resource; with `demote` the role as well.
@@ -110,19 +97,76 @@ pub fn is_unchanged(world: &dyn World, config: &ConfigFile, planned: &Planned) -
     }
 }
 
-struct Claim<'a> {
+/// A claim under way.
+pub struct Claim<'a> {
     setting: Setting<'a>,
-    ground: &'a Ground,
+    ground: Ground,
     config: &'a ConfigFile,
     planned: &'a Planned,
     /// The resources, and what proves that no other host uses them.
     names: Vec<(ResourceName, Proof)>,
+    /// What it was decided upon.
+    evidence: String,
     /// The domain that we made.
     created: Option<Domain>,
+    /// What comes next; `None`: it is over.
+    next: Option<Deed>,
+    /// What a person should know although it runs.
+    remark: Option<String>,
+    /// Why we step back, and then what of that could not be done.
+    wrong: Vec<String>,
+    _held: Box<dyn Held>,
 }
 
-impl Claim<'_> {
-    fn world(&self) -> &dyn World {
+/// A creation that can be made.
+struct Creation {
+    call: Call,
+    /// What was there before.
+    before: Vec<Domain>,
+}
+
+impl<'a> Claim<'a> {
+    /// Claims a domU that was decided upon from the look `before`. The decision is made again under the domU's own lock, from a look of its
+    /// own.
+    pub fn begin(
+        setting: Setting<'a>,
+        before: &Ground,
+        config: &'a ConfigFile,
+        planned: &'a Planned,
+        diary: &mut Diary,
+        evidence: String,
+    ) -> Begun<'a> {
+        let world = setting.world;
+        let domu = &planned.domu;
+        let wait = |why: String| Begun::Ended(Outcome::Decided(Decision::Wait(why)));
+        let held = match world.lock(&look::lock_name(domu), &format!("xen-drbd-auto starting {domu}")) {
+            Ok(held) => held,
+            Err(LockError::Held(who)) => return wait(format!("somebody is at work on it: {who}")),
+            Err(LockError::Io(why)) => return wait(format!("its lock: {why}")),
+        };
+        let ground = match before.anew_for_a_start(world) {
+            Ok(ground) => ground,
+            Err(error) => return wait(error.to_string()),
+        };
+        let receiving = world.lock_holder(&look::receive_lock_name(domu));
+        match round::decision(&ground, planned, diary, receiving) {
+            Decision::Claim(_) => {}
+            decision => return Begun::Ended(Outcome::Decided(decision)),
+        }
+        let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
+        let proofs: Option<Vec<Proof>> = names.iter().map(|name| proof_of(&ground, diary, name)).collect();
+        let Some(proofs) = proofs else {
+            return wait("what proves that nobody runs it could not be seen again".to_string());
+        };
+        let names = names.into_iter().zip(proofs).collect();
+        let (next, remark, wrong) = (Some(Deed::FIRST), None, vec![]);
+        let mut claim =
+            Claim { setting, ground, config, planned, names, evidence, created: None, next, remark, wrong, _held: held };
+        claim.go(diary);
+        if claim.next.is_none() { Begun::Ended(claim.outcome()) } else { Begun::Claimed(Box::new(claim)) }
+    }
+
+    fn world(&self) -> &'a dyn World {
         self.setting.world
     }
 
@@ -130,25 +174,33 @@ impl Claim<'_> {
         self.ground.toolstack
     }
 
-    /// Deed after deed. The text is what a person should know although it runs; the error why we stepped back, and what of that could
-    /// not be done.
-    fn go(&mut self, diary: &mut Diary) -> Result<Option<String>, String> {
-        let (mut note, mut wrong) = (None, Vec::new());
-        let mut next = Some(Deed::FIRST);
-        while let Some(deed) = next {
+    /// Deed after deed, up to the creation or to the end.
+    fn go(&mut self, diary: &mut Diary) {
+        while let Some(deed) = self.next
+            && deed != Deed::Create
+        {
             let ended = self.perform(deed, diary);
-            next = deed.next(ended.is_ok());
-            match ended {
-                Ok(said) => note = note.or(said),
-                // It runs, and an option that is still to be put back is told in the log and tried again.
-                Err(_) if deed == Deed::PutBack && wrong.is_empty() => {}
-                Err(why) => wrong.push(why),
-            }
+            self.note(deed, ended);
         }
-        match wrong.split_first() {
-            None => Ok(note),
-            Some((why, [])) => Err(why.clone()),
-            Some((why, left)) => Err(format!("{why}; and stepping back: {}", left.join("; "))),
+    }
+
+    /// How a deed has ended, and so what comes next.
+    fn note(&mut self, deed: Deed, ended: Result<Option<String>, String>) {
+        self.next = deed.next(ended.is_ok());
+        match ended {
+            Ok(said) => self.remark = self.remark.take().or(said),
+            // It runs, and an option that is still to be put back is told in the log and tried again.
+            Err(_) if deed == Deed::PutBack && self.wrong.is_empty() => {}
+            Err(why) => self.wrong.push(why),
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        match (self.wrong.split_first(), self.remark) {
+            (None, None) => Outcome::Started(self.evidence),
+            (None, Some(remark)) => Outcome::Started(format!("{}; {remark}", self.evidence)),
+            (Some((why, [])), _) => Outcome::SteppedBack(why.clone()),
+            (Some((why, left)), _) => Outcome::SteppedBack(format!("{why}; and stepping back: {}", left.join("; "))),
         }
     }
 
@@ -159,16 +211,11 @@ impl Claim<'_> {
                 self.names.iter().for_each(|(name, _)| diary.guard(name, &self.planned.domu));
                 boot::keep(world, diary)?;
             }
-            Deed::Guard => self.names.iter().try_for_each(|(name, proof)| guard(world, self.ground, name, *proof))?,
+            Deed::Guard => self.names.iter().try_for_each(|(name, proof)| guard(world, &self.ground, name, *proof))?,
             Deed::Promote => self.names.iter().try_for_each(|(name, _)| drbd::promote(world, name)).map_err(|e| e.to_string())?,
             Deed::LookAgain => self.look_again()?,
-            Deed::Create => {
-                if world.stopping() {
-                    return Err("stopped as asked".to_string());
-                }
-                is_unchanged(world, self.config, self.planned)?;
-                self.create()?;
-            }
+            // By all claims of a batch together.
+            Deed::Create => {}
             Deed::LookAtIt => return self.look_at_it(),
             Deed::Destroy => {
                 if let Some(domain) = self.created.take() {
@@ -190,23 +237,35 @@ impl Claim<'_> {
         })
     }
 
-    fn create(&mut self) -> Result<(), String> {
-        let name = self.planned.domu.as_str();
+    /// The creation, where nothing speaks against it now.
+    fn creation(&self) -> Result<Creation, String> {
+        let world = self.world();
+        if world.stopping() {
+            return Err("stopped as asked".to_string());
+        }
+        is_unchanged(world, self.config, self.planned)?;
+        let domu = &self.planned.domu;
         let before = self.domains()?;
-        if let Some(other) = before.iter().find(|d| d.name == name) {
+        if let Some(other) = before.iter().find(|d| d.name == domu.as_str()) {
             return Err(format!("somebody else has started it meanwhile (id {})", other.id));
         }
-        let created =
-            xen::create(self.world(), self.toolstack(), &self.config.path(), false, &look::lock_name(&self.planned.domu));
+        let call =
+            xen::creation(self.toolstack(), &self.config.path(), false, &look::lock_name(domu)).map_err(|e| e.to_string())?;
+        Ok(Creation { call, before })
+    }
+
+    /// What came of it, and which domain is ours.
+    fn take_in(&mut self, creation: &Creation, answer: Result<Output, CallError>) -> Result<(), String> {
+        let created = xen::created(self.toolstack(), &creation.call, answer);
         // What is there now and was not before is ours; not where the toolstack says that the name was taken: then it is somebody else's.
-        let taken = created.as_ref().is_err_and(|e| e.to_string().contains("already"));
+        let taken = created.as_ref().is_err_and(XenError::name_is_taken);
         let domains = match (self.domains(), &created) {
             (Ok(domains), _) => domains,
             // It was created, and what could not be looked at is no reason to take it back.
             (Err(_), Ok(_)) => return Ok(()),
             (Err(why), Err(error)) => return Err(format!("{error}; and what is there now cannot be seen: {why}")),
         };
-        let new = |d: &Domain| d.name == name && !before.iter().any(|b| b.id == d.id);
+        let new = |d: &Domain| d.name == self.planned.domu.as_str() && !creation.before.iter().any(|b| b.id == d.id);
         self.created = domains.into_iter().find(new).filter(|_| !taken);
         match (created, &self.created) {
             (Ok(_), Some(_)) => Ok(()),
@@ -241,7 +300,12 @@ impl Claim<'_> {
             let Some(id) = self.created.as_ref().map(|d| Some(d.id)) else {
                 return Ok(Some("it was created, and could not be looked at".to_string()));
             };
-            let domain = domains.iter().find(|d| Some(d.id) == id && d.name == self.planned.domu.as_str());
+            let ours = |d: &&Domain| d.name == self.planned.domu.as_str();
+            // It was rebooted from inside at once: the toolstack has given it another id.
+            if let Some(anew) = domains.iter().filter(ours).find(|d| Some(d.id) > id) {
+                return Ok(Some(format!("it was rebooted at once (id {})", anew.id)));
+            }
+            let domain = domains.iter().filter(ours).find(|d| Some(d.id) == id);
             let blocks = match domain {
                 Some(domain) => match xen::block_devices(world, self.toolstack(), domain.id) {
                     Ok(blocks) => blocks,

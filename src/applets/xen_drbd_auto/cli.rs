@@ -2,7 +2,8 @@
 
 use crate::applets::cli::{Everywhere, domu};
 use crate::core::names::DomuName;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroU8;
 
 /// Starts domUs on DRBD when it is safe.
 #[derive(Debug, Parser)]
@@ -50,6 +51,7 @@ Exit codes:
 
 Examples:
   xen-drbd-auto start
+  xen-drbd-auto start --jobs 4
   /etc/init.d/xen-drbd-auto start";
 
 const STOP: &str = "\
@@ -81,6 +83,7 @@ The daemon ends when nothing waits any more: 'daemon gone' is good news,
 Exit codes (LSB):
   0 somebody waits, or there is nothing to wait for
   1 the daemon died although a domU waits: xen-drbd-auto start
+    or it has not looked when it should have: xen-drbd-auto restart
   3 nothing was decided since the boot: xen-drbd-auto start
 
 Examples:
@@ -103,26 +106,29 @@ what only the other host has written is lost in any case.
 Examples:
   xen-drbd-auto force-start web --reason 'dom0-beta burnt down'";
 
+/// How a person, or the boot, wants the domUs to be started; the daemon goes on with that.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Asked {
+    /// Let a quorum (DRBD 9) stand in for a missing host: it cannot write, but a domU may still execute there
+    #[arg(long)]
+    pub trust_quorum: bool,
+    /// So many are created at a time; they are claimed one after the other, in the order of the file names
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroU8,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start every domU that is safe to start; the others wait in the background, or are left alone
     #[command(after_help = START)]
-    Start {
-        /// Let a quorum (DRBD 9) stand in for a missing host: it cannot write, but a domU may still execute there
-        #[arg(long)]
-        trust_quorum: bool,
-    },
+    Start(Asked),
     /// End the waiting; no domU is touched
     #[command(after_help = STOP)]
     Stop,
     /// End the waiting and start again
     #[command(after_help = "No domU that runs is touched.\n\nExamples:\n  xen-drbd-auto restart")]
-    Restart {
-        /// Let a quorum (DRBD 9) stand in for a missing host: it cannot write, but a domU may still execute there
-        #[arg(long)]
-        trust_quorum: bool,
-    },
+    Restart(Asked),
     /// Look again now
     #[command(after_help = RELOAD)]
     Reload,
@@ -162,15 +168,24 @@ pub enum Verb {
         /// First decide once for every domU, as `start` does
         #[arg(long)]
         start: bool,
-        /// With --start: as `start` has it
-        #[arg(long, requires = "start")]
-        trust_quorum: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        asked: Asked,
     },
     /// Runs a program with the lock that our caller handed to us, and without handing it on: see [`super::keep`]
     #[command(hide = true)]
     Keep {
         /// What it may take, in milliseconds; 0 is for ever
         limit: u64,
+        /// The program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Becomes a program that is killed when our caller dies: see [`super::keep`]
+    #[command(hide = true)]
+    Bound {
+        /// The pid of our caller
+        parent: u32,
         /// The program and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,

@@ -3,6 +3,7 @@
 //! A turn is a round over the domUs that wait. Between two turns DRBD's events are listened to; a lost one costs minutes and no start,
 //! because the next look comes anyway. When nobody waits any more, it ends: that is good news.
 
+use super::cli::Asked;
 use super::round::{self, Which};
 use super::{Ended, Setting, failed, service};
 use crate::adapters::boot;
@@ -39,7 +40,7 @@ pub struct Daemon {
     /// The next turn looks at all, not only at those that wait.
     all: bool,
     /// What `daemon --start` was told, until a turn has written it down.
-    trust_quorum: Option<bool>,
+    asked: Option<Asked>,
     /// What the last turn saw of the resources that matter; `None`: it could not be seen.
     seen: Option<Vec<Replica>>,
     held: Option<Box<dyn Held>>,
@@ -49,7 +50,7 @@ impl Daemon {
     /// Takes the lock that only one daemon has. The error: another one waits already.
     pub fn new(world: &dyn World, toolstack: Option<Toolstack>) -> Result<Daemon, Stop> {
         match world.lock(boot::DAEMON, "xen-drbd-auto waiting") {
-            Ok(held) => Ok(Daemon { toolstack, all: false, trust_quorum: None, seen: None, held: Some(held) }),
+            Ok(held) => Ok(Daemon { toolstack, all: false, asked: None, seen: None, held: Some(held) }),
             Err(LockError::Held(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
             Err(LockError::Io(why)) => Err(failed(format!("the lock {}: {why}", boot::DAEMON))),
         }
@@ -58,12 +59,14 @@ impl Daemon {
     /// Looks at those that wait, and starts what is safe now.
     pub fn turn(&mut self, world: &dyn World) -> Turn {
         if world.stopping() {
-            return self.end(world);
+            // The diary belongs to whoever makes a round.
+            let held = round::begin(world, "xen-drbd-auto ending");
+            return self.end(world, held.is_ok());
         }
         self.seen = None;
         // What made us look is answered by this look.
         let which = if world.reloading() || std::mem::take(&mut self.all) { Which::All } else { Which::Waiting };
-        let setting = Setting { world, toolstack: self.toolstack, root: None, path: None, trust_quorum: self.trust_quorum };
+        let setting = Setting { world, toolstack: self.toolstack, root: None, path: None, asked: self.asked };
         // Held to the end of the turn: a start that comes now finds us waiting, or gone.
         let held = round::begin(world, "xen-drbd-auto looking again");
         let made = held.as_ref().map_err(Stop::clone).and_then(|_| round::make(setting, which));
@@ -76,9 +79,9 @@ impl Daemon {
                 return Turn::Wait { until: world.clock() + until, interest: vec![] };
             }
         };
-        self.trust_quorum = None;
+        self.asked = None;
         if !round.diary.must_wait() || world.stopping() {
-            return self.end(world);
+            return self.end(world, true);
         }
         let pause = timer::until_the_next_look(world.roll(timer::SIDES));
         round.diary.next_look = Some(Moment::from(world.now() + pause));
@@ -91,10 +94,13 @@ impl Daemon {
         Turn::Wait { until: world.clock() + pause, interest: round.interest }
     }
 
-    fn end(&mut self, world: &dyn World) -> Turn {
+    /// `may_write`: nobody else makes a round. Otherwise that round writes what is true.
+    fn end(&mut self, world: &dyn World, may_write: bool) -> Turn {
         let mut diary = boot::diary(world);
         diary.next_look = None;
-        let _ = boot::keep(world, &diary);
+        if may_write {
+            let _ = boot::keep(world, &diary);
+        }
         self.held = None;
         world.say(To::Log, if diary.must_wait() { "the waiting was ended" } else { "nothing waits any more: the daemon goes" });
         Turn::Done
@@ -106,9 +112,10 @@ pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     let world = setting.world;
     let mut daemon = Daemon::new(world, setting.toolstack)?;
     daemon.all = start;
-    daemon.trust_quorum = setting.trust_quorum;
+    daemon.asked = setting.asked;
     let mut first = start;
     loop {
+        let began = world.clock();
         let turn = daemon.turn(world);
         if std::mem::take(&mut first) {
             // The journal of a service is where its start is read.
@@ -124,6 +131,8 @@ pub fn run(setting: Setting<'_>, start: bool) -> Ended {
                 // Every domU was decided once. A service manager that watches us sees each turn.
                 world.notify("READY=1\nWATCHDOG=1\nSTATUS=waiting; xen-drbd-auto status");
                 wait(world, until, &interest, daemon.seen.take());
+                // What happens meanwhile is in the next look.
+                world.nap(timer::until_news_may_be_looked_at(world.clock().saturating_sub(began)));
             }
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! A claim that is killed leaves its `xl create` behind, which goes on for minutes perhaps. It must not get the claim's lock itself: its
 //! monitor would have it as long as the domU lives. So the lock goes to this process, which waits for the program and hands nothing on.
+//! When this process is killed as well, the kernel kills the program with it: nothing creates a domU without its lock.
 
-use crate::adapters::real::BROKE_ITS_LIMIT;
+use crate::adapters::real::{BROKE_ITS_LIMIT, become_bound};
 use crate::adapters::{Call, CallError, Ended, Input, To, World};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub fn keep(world: &dyn World, limit: u64, words: &[String]) -> i32 {
     let Some((program, args)) = words.split_first() else { return NOT_RUN };
     let mut call = Call::new(program, args.iter().cloned());
     call.stdin = Input::Inherited;
+    call.dies_with_us = true;
     call.limit = (limit > 0).then(|| Duration::from_millis(limit));
     match world.run(&call).map(|output| output.ended) {
         Ok(Ended::Exit(code)) => code,
@@ -26,4 +28,11 @@ pub fn keep(world: &dyn World, limit: u64, words: &[String]) -> i32 {
             NOT_RUN
         }
     }
+}
+
+/// Becomes the program, which is killed when `parent` dies. Returns only when that failed.
+pub fn bound(world: &dyn World, parent: u32, words: &[String]) -> i32 {
+    let Some((program, args)) = words.split_first() else { return NOT_RUN };
+    world.say(To::Err, &format!("{program}: {}", become_bound(parent, program, args)));
+    NOT_RUN
 }

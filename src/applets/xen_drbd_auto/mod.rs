@@ -17,7 +17,7 @@ mod service;
 use super::exit::{Exit, Stop};
 use crate::adapters::{To, World};
 use crate::core::xen::Toolstack;
-use cli::{Cli, Verb};
+use cli::{Asked, Cli, Verb};
 
 /// What every verb is given.
 #[derive(Clone, Copy)]
@@ -30,14 +30,14 @@ pub struct Setting<'a> {
     pub root: Option<&'a str>,
     /// Where the tools are looked for first, likewise.
     pub path: Option<&'a str>,
-    /// Whether a quorum may stand in for a missing peer; `None`: as the last `start` was told.
-    pub trust_quorum: Option<bool>,
+    /// How it is to be started; `None`: as the last `start` was told.
+    pub asked: Option<Asked>,
 }
 
 impl Setting<'_> {
     /// A person, or the boot, has asked for a start; not the daemon, which only looks again.
     fn is_start(&self) -> bool {
-        self.trust_quorum.is_some()
+        self.asked.is_some()
     }
 }
 
@@ -51,17 +51,16 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Err(code) => return code,
     };
     let common = &cli.everywhere;
-    let trust_quorum = match cli.verb {
-        Verb::Start { trust_quorum } | Verb::Restart { trust_quorum } => Some(trust_quorum),
-        Verb::Daemon { start: true, trust_quorum } => Some(trust_quorum),
+    let asked = match cli.verb {
+        Verb::Start(asked) | Verb::Restart(asked) | Verb::Daemon { start: true, asked } => Some(asked),
         _ => None,
     };
     let (root, path) = (common.root.as_deref(), common.path.as_deref());
-    let setting = Setting { world, toolstack: common.toolstack, root, path, trust_quorum };
+    let setting = Setting { world, toolstack: common.toolstack, root, path, asked };
     let ended = match &cli.verb {
-        Verb::Start { .. } => service::start(setting),
+        Verb::Start(_) => service::start(setting),
         Verb::Stop => service::stop(setting),
-        Verb::Restart { .. } => service::stop(setting).and_then(|_| service::start(setting)),
+        Verb::Restart(_) => service::stop(setting).and_then(|_| service::start(setting)),
         Verb::Reload | Verb::ForceReload => service::reload(setting),
         Verb::Status { metrics: true, .. } => metrics::print(setting),
         Verb::Status { json, .. } => report::status(setting, *json),
@@ -69,6 +68,7 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Verb::ForceStart { domu, reason } => force::start(setting, domu, reason),
         Verb::Daemon { start, .. } => daemon::run(setting, *start),
         Verb::Keep { limit, words } => Ok(keep::keep(world, *limit, words)),
+        Verb::Bound { parent, words } => Ok(keep::bound(world, *parent, words)),
         Verb::InitInfo => {
             world.say(To::Out, lsb::HEADER.trim());
             Ok(0)

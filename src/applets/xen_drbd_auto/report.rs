@@ -2,20 +2,26 @@
 
 use super::{Ended, Setting};
 use crate::adapters::foreign::Foreign;
-use crate::adapters::{To, boot};
+use crate::adapters::{To, World, boot};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Entry};
 use crate::core::names::DomuName;
+use crate::core::record::Moment;
 use serde_json::json;
 
-/// One line a domU, and the daemon. The exit code is the LSB's: 0 it waits or need not, 1 it died although somebody waits, 3 nothing
+/// So many seconds after the time of its next look a daemon that has not looked is late: a busy host may need some for a look.
+const LATE: u64 = 60;
+
+/// One line a domU, and the daemon. The exit code is the LSB's: 0 it waits or need not, 1 it died or hangs although somebody waits, 3 nothing
 /// was decided since the boot.
 pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     let world = setting.world;
     let diary = boot::diary(world);
     let daemon = world.lock_holder(boot::DAEMON);
     let foreign = Foreign::look(world);
+    let late = late(world, &diary).filter(|_| daemon.is_some());
     let code = match (&daemon, diary.version, diary.must_wait()) {
+        (Some(_), ..) if late.is_some() => 1,
         (Some(_), ..) => 0,
         (None, 0, _) => 3,
         (None, _, true) => 1,
@@ -43,6 +49,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         let all = json!({
             "version": 1,
             "daemon": daemon,
+            "late": late.is_some(),
             "next_look": diary.next_look.filter(|_| daemon.is_some()).map(|m| m.to_string()),
             "guarded": diary.guarded.keys().map(|r| r.as_str()).collect::<Vec<_>>(),
             "domus": domus,
@@ -60,6 +67,15 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         world.say(To::Out, &format!("{name:width$}  {:8}  {evidence}  (since {})", last.outcome.word(), last.since));
     }
     world.say(To::Out, &daemon_line(&diary, daemon.as_deref()));
+    if let Some(at) = late {
+        world.say(
+            To::Out,
+            &format!(
+                "DAEMON LATE: it should have looked at {at} and has not; it is stopped or hangs (or the clock was set)\n  look: ps -o \
+                 pid,stat,wchan,args -C xen-drbd-auto   (state T: kill -CONT its pid)\n  try: xen-drbd-auto restart   (no domU is touched)"
+            ),
+        );
+    }
     for resource in diary.guarded.keys() {
         world.say(
             To::Out,
@@ -75,6 +91,13 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         world.say(To::Out, &format!("note: {note}"));
     }
     Ok(code)
+}
+
+/// When the daemon should have looked, where that is long past and nobody is at it.
+fn late(world: &dyn World, diary: &Diary) -> Option<Moment> {
+    let due = diary.next_look?;
+    let now = Moment::from(world.now());
+    (now.0.saturating_sub(due.0) > LATE && world.lock_holder(boot::ROUND).is_none()).then_some(due)
 }
 
 fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {

@@ -1,6 +1,7 @@
 //! One round: look once, decide for every domU, start what is safe, write down what came of it.
 
-use super::{Setting, claim, failed};
+use super::claim::{self, Begun, Claim};
+use super::{Setting, failed};
 use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{Held, LockError, To, World};
@@ -63,8 +64,8 @@ pub fn begin(world: &dyn World, purpose: &str) -> Result<Box<dyn Held>, Stop> {
 pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     let world = setting.world;
     let mut diary = boot::diary_to_go_on(world);
-    if let Some(trust) = setting.trust_quorum {
-        diary.trust_quorum = trust;
+    if let Some(asked) = setting.asked {
+        (diary.trust_quorum, diary.jobs) = (asked.trust_quorum, asked.jobs.get());
     }
     diary.version = 1;
     let ground = match look::ground_for_a_start(world, setting.toolstack) {
@@ -84,20 +85,28 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
     files.extend(gone);
     diary.keep_only(&files);
     let mut round = Round::new(diary);
+    let mut claims = Vec::new();
     for config in &configs {
         let settled = round.diary.last(&config.file).is_some_and(|last| last.is_final());
         if which == Which::Waiting && settled {
             continue;
         }
-        let outcome = match &config.says {
-            Err(faults) => Outcome::Decided(Decision::Fault(faults.join("\n"))),
+        let begun = match &config.says {
+            Err(faults) => Begun::Ended(Outcome::Decided(Decision::Fault(faults.join("\n")))),
             Ok(planned) => one(setting, &ground, config, planned, &mut round.diary),
         };
-        write_down(world, &mut round, config, outcome);
+        match begun {
+            Begun::Ended(outcome) => write_down(world, &mut round, config, outcome),
+            Begun::Claimed(claim) => claims.push(*claim),
+        }
+        if claims.len() >= usize::from(round.diary.jobs).max(1) {
+            create(world, std::mem::take(&mut claims), &mut round);
+        }
         if world.stopping() {
             break;
         }
     }
+    create(world, claims, &mut round);
     release(setting, &mut round.diary);
     round.interest.extend(round.diary.guarded.keys().cloned());
     round.keep(world);
@@ -120,12 +129,19 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
 }
 
 /// Decides about one domU, and claims it where that is the decision.
-fn one(setting: Setting<'_>, ground: &Ground, config: &ConfigFile, planned: &Planned, diary: &mut Diary) -> Outcome {
+fn one<'a>(setting: Setting<'a>, ground: &Ground, config: &'a ConfigFile, planned: &'a Planned, diary: &mut Diary) -> Begun<'a> {
     let (world, domu) = (setting.world, &planned.domu);
     let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
     match decision(ground, planned, diary, busy) {
-        Decision::Claim(evidence) => claim::claim(setting, ground, config, planned, diary, evidence),
-        decision => Outcome::Decided(decision),
+        Decision::Claim(evidence) => Claim::begin(setting, ground, config, planned, diary, evidence),
+        decision => Begun::Ended(Outcome::Decided(decision)),
+    }
+}
+
+/// Creates what was claimed, all at once.
+fn create(world: &dyn World, claims: Vec<Claim<'_>>, round: &mut Round) {
+    for (config, outcome) in claim::create(world, claims, &mut round.diary) {
+        write_down(world, round, config, outcome);
     }
 }
 
@@ -192,12 +208,12 @@ fn release(setting: Setting<'_>, diary: &mut Diary) {
     if diary.guarded.is_empty() {
         return;
     }
-    // A look of its own: domUs have been started since the first one.
-    let Ok(ground) = look::ground_for_a_start(world, setting.toolstack) else { return };
     for (name, owner) in diary.guarded.clone() {
         let Ok(_held) = world.lock(&look::lock_name(&owner), &format!("xen-drbd-auto: the options of {name} again")) else {
             continue;
         };
+        // A look of its own, under the lock: domUs have been started and moved since the first one.
+        let Ok(ground) = look::ground_for_a_start(world, setting.toolstack) else { return };
         let received = world.lock_holder(&look::receive_lock_name(&owner)).is_some();
         let moved = ground.record.rows.iter().any(|r| r.open.contains(&name) || (r.state.in_flight() && r.domu == owner));
         if received || moved {

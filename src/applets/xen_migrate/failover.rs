@@ -274,7 +274,7 @@ fn begin(
     by_force: &[ResourceName],
 ) -> Result<Option<String>, String> {
     let world = setting.world;
-    let auto = xen_drbd_auto::Setting { world, toolstack: setting.toolstack, root: None, path: None, trust_quorum: None };
+    let auto = xen_drbd_auto::Setting { world, toolstack: setting.toolstack, root: None, path: None, asked: None };
     force::promote(auto, ground, names, by_force)?;
     // The toolstack reads it anew.
     match world.read(Path::new(path)) {

@@ -26,6 +26,9 @@ pub struct Diary {
     /// Whether the last `start` was told that a quorum may stand in for a missing peer; the daemon goes on with that.
     #[serde(default)]
     pub trust_quorum: bool,
+    /// How many domUs the last `start` was told to create at a time; 0 and 1 are the same.
+    #[serde(default)]
+    pub jobs: u8,
     /// When the waiting daemon looks again; `None`: nobody waits.
     #[serde(default)]
     pub next_look: Option<Moment>,

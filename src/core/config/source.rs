@@ -31,11 +31,14 @@ impl<'t> Source<'t> {
         let at = at.min(self.text.len());
         let line = self.lines.partition_point(|start| *start <= at).max(1);
         let start = self.lines[line - 1];
-        let (known, before) = match self.last.get() {
-            (known, column) if (start..=at).contains(&known) => (known, column),
-            _ => (start, 1),
+        let end = self.lines.get(line).copied().unwrap_or(self.text.len() + 1);
+        let count = |from: usize, to: usize| String::from_utf8_lossy(&self.text[from..to]).chars().count();
+        // From the nearest place that is known: the same key again and again in one long line goes there and back each time.
+        let column = match self.last.get() {
+            (known, column) if (start..=at).contains(&known) => column + count(known, at),
+            (known, column) if (at..end).contains(&known) && known - at < at - start => column - count(at, known),
+            _ => 1 + count(start, at),
         };
-        let column = String::from_utf8_lossy(&self.text[known..at]).chars().count() + before;
         self.last.set((at, column));
         (line as u32, column as u32)
     }
@@ -66,5 +69,23 @@ impl Faults {
     pub(super) fn into_sorted(mut self) -> Vec<Fault> {
         self.0.sort_by_key(|f| (f.line, f.column));
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_the_same_whatever_was_asked_before() {
+        let text = "é = 'ü'; b = 1; ç = 3\n\nzwölf = 'ß'\n".as_bytes();
+        let source = Source::new(text);
+        let boundaries: Vec<usize> = (0..=text.len()).filter(|at| std::str::from_utf8(&text[..*at]).is_ok()).collect();
+        for first in &boundaries {
+            for second in &boundaries {
+                source.place(*first);
+                assert_eq!(source.place(*second), Source::new(text).place(*second), "{first} {second}");
+            }
+        }
     }
 }

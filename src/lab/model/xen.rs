@@ -408,6 +408,28 @@ impl Fleet {
         names
     }
 
+    /// A guest reboots wherever it executes: its domain goes, with all that its disks' scripts do, and another one comes, with the next id.
+    pub fn reboot_guest(&mut self, guest: &str) {
+        let reboots = |d: &&Domain| d.guest == guest && d.complete && d.executes();
+        let those: Vec<(String, Domain)> = self
+            .hosts
+            .values()
+            .flat_map(|host| host.domains.iter().filter(reboots).map(|d| (host.name.clone(), d.clone())))
+            .collect();
+        for (host, before) in those {
+            self.remove_domain(&host, before.id);
+            let Ok(id) = self.make_domain(&host, &before.config, &before.name, Some(before.uuid)) else { continue };
+            if self.attach_disks(&host, id).is_err() {
+                self.remove_domain(&host, id);
+                continue;
+            }
+            if let Some(domain) = self.host_mut(&host).domain_by_id(id) {
+                (domain.complete, domain.paused, domain.beat) = (true, false, before.beat);
+            }
+            self.log(format!("{host}: {guest} reboots (id {} -> {id})", before.id));
+        }
+    }
+
     /// A domain whose guest shut itself down goes away, as `on_poweroff=destroy` has it.
     pub(super) fn reap(&mut self) {
         let mut gone = Vec::new();
