@@ -2,6 +2,8 @@
 //! real terminal.
 //! (`cargo build --example lab` makes the programs; `programs.rs` has the rest.)
 
+#![expect(clippy::disallowed_methods, reason = "the lab is run as a person runs it")]
+
 use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
@@ -248,4 +250,29 @@ fn who_wants_plain_lines_gets_plain_lines() {
         assert_eq!(code, 0, "{raw}");
         assert!(!raw.contains('\x1b') && raw.contains("[3/3] "), "{term}: {raw:?}");
     }
+}
+
+/// A folder that somebody names and that is not there gets a fleet, as the lab's help says; what is there and is none is left alone.
+#[test]
+fn the_lab_makes_a_fleet_where_there_is_none() {
+    let temp = tempfile::tempdir().unwrap();
+    let lab = Programs::lab_beside_test().unwrap();
+    let run = |dir: &std::path::Path| {
+        let mut command = std::process::Command::new(&lab);
+        command
+            .args(["--tool", TOOL, "--dir"])
+            .arg(dir)
+            .args(["run", A, "hostname"])
+            .env("XEN_DRBD_LAB", temp.path().join("home"));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, out, err) = run(&temp.path().join("a/new fleet"));
+    assert!(code == Some(0) && out.trim() == A && err.contains("a new fleet"), "{code:?} {out}{err}");
+    let again = run(&temp.path().join("a/new fleet"));
+    assert!(again.0 == Some(0) && !again.2.contains("a new fleet"), "{again:?}");
+    std::fs::write(temp.path().join("a/letter"), "dear").unwrap();
+    let (code, _, err) = run(&temp.path().join("a"));
+    assert!(code == Some(1) && err.contains("holds no pretend fleet") && err.contains("/a"), "{code:?} {err}");
+    assert_eq!(std::fs::read_to_string(temp.path().join("a/letter")).unwrap(), "dear");
 }

@@ -51,7 +51,9 @@ impl Board {
         let hidden = bars.len() - shown.len() - usize::from(whole.is_some());
         shown.extend(whole.cloned());
         let names = shown.iter().map(|b| b.name.chars().count()).max().unwrap_or(0).min(width / 4);
-        let mut lines: Vec<String> = shown.iter().map(|b| b.line(names, width)).collect();
+        // All of the same width, so that they can be compared.
+        let bar = shown.iter().map(|b| b.room(names, width)).min().unwrap_or(0);
+        let mut lines: Vec<String> = shown.iter().map(|b| b.line(names, bar, width)).collect();
         if hidden > 0 && room > 1 {
             let more: String = format!("and {hidden} more").chars().take(width).collect();
             lines.insert(lines.len() - 1, more);
@@ -82,29 +84,37 @@ impl Board {
 
 impl Bar {
     /// `web  [########................]  33 % of 512 MiB, 98 MiB/s, 4 s left`, in no more than so many characters.
-    fn line(&self, names: usize, width: usize) -> String {
-        let share = if self.all == 0 { 0.0 } else { (self.sent as f64 / self.all as f64).min(1.0) };
-        let rate = if self.seconds > 0.0 { self.sent as f64 / self.seconds } else { 0.0 };
-        let left = match rate {
-            rate if rate > 0.0 => format!(", {} left", time((self.all.saturating_sub(self.sent) as f64 / rate).ceil())),
-            _ => String::new(),
-        };
+    fn line(&self, names: usize, bar: usize, width: usize) -> String {
         let name = match self.name.chars().count() <= names {
             true => self.name.clone(),
             false => self.name.chars().take(names.saturating_sub(1)).chain(['~']).collect(),
         };
-        let percent = (share * 100.0).floor();
-        let rate = rate / 1_048_576.0;
-        let rate = if rate < 9.95 { format!("{rate:.1}") } else { format!("{rate:.0}") };
-        let words = format!("{percent:>3.0} % of {} MiB, {rate} MiB/s{left}", self.all >> 20);
-        // What is left beside the name, the brackets and the blanks.
-        let bar = width.saturating_sub(names + words.chars().count() + 5).min(WIDTH);
-        let full = (share * bar as f64) as usize;
+        let (full, words) = ((self.share() * bar as f64) as usize, self.words());
         let line = match bar {
             0..4 => format!("{name:<names$}  {words}"),
             bar => format!("{name:<names$}  [{}{}] {words}", "#".repeat(full), ".".repeat(bar - full)),
         };
         line.chars().take(width).collect()
+    }
+
+    /// How wide its bar can be: what is left beside the name, the brackets, the blanks and the words.
+    fn room(&self, names: usize, width: usize) -> usize {
+        width.saturating_sub(names + self.words().chars().count() + 5).min(WIDTH)
+    }
+
+    fn share(&self) -> f64 {
+        if self.all == 0 { 0.0 } else { (self.sent as f64 / self.all as f64).min(1.0) }
+    }
+
+    fn words(&self) -> String {
+        let rate = if self.seconds > 0.0 { self.sent as f64 / self.seconds } else { 0.0 };
+        let left = match rate {
+            rate if rate > 0.0 => format!(", {} left", time((self.all.saturating_sub(self.sent) as f64 / rate).ceil())),
+            _ => String::new(),
+        };
+        let rate = rate / 1_048_576.0;
+        let rate = if rate < 9.95 { format!("{rate:.1}") } else { format!("{rate:.0}") };
+        format!("{:>3.0} % of {} MiB, {rate} MiB/s{left}", (self.share() * 100.0).floor(), self.all >> 20)
     }
 }
 
@@ -126,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_bar_says_how_far_how_fast_and_how_long() {
-        let line = |bar: Bar| bar.line(3, 79);
+        let line = |bar: Bar| bar.line(3, bar.room(3, 79), 79);
         assert_eq!(line(bar("web", 128, 512, 2.0)), "web  [######..................]  25 % of 512 MiB, 64 MiB/s, 6 s left");
         assert_eq!(line(bar("web", 0, 512, 0.0)), "web  [........................]   0 % of 512 MiB, 0.0 MiB/s");
         assert!(line(bar("web", 600, 512, 6.0)).contains("[########################] 100 % of 512 MiB, 100 MiB/s, 0 s left"));
