@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use xen_drbd::core::fleet::order::Queues;
 use xen_drbd::core::fleet::{Choice, Plan, Target, Wish};
 
-/// Seconds before the first byte and after the last one: what real migrations between two hosts of a rack show.
+/// Seconds before the first byte and after the last one: what real migrations between two hosts of a rack show. From the last byte until
+/// both ends have said that it is over there, its target is still taken; then the next one may make itself ready.
 const BEFORE: f64 = 1.5;
 const AFTER: f64 = 1.0;
+const HAND_OVER: f64 = 0.4;
 
 /// Guests write while they are copied: so much more goes over.
 const AGAIN: f64 = 1.1;
@@ -116,7 +118,9 @@ struct Stream {
     /// Until its first byte.
     before: f64,
     left: f64,
-    /// After its last byte.
+    /// From its last byte until its target is free.
+    hand_over: f64,
+    /// From then on.
     after: f64,
 }
 
@@ -128,7 +132,14 @@ fn simulate(net: &Net, targets: usize, moves: &[(usize, u64)], jobs: Option<usiz
     loop {
         while let Some(number) = queues.begin() {
             let (target, memory) = moves[number];
-            streams.push(Stream { number, target, before: BEFORE, left: memory as f64 * AGAIN, after: AFTER });
+            streams.push(Stream {
+                number,
+                target,
+                before: BEFORE,
+                left: memory as f64 * AGAIN,
+                hand_over: HAND_OVER,
+                after: AFTER - HAND_OVER,
+            });
         }
         if streams.is_empty() {
             return clock;
@@ -140,6 +151,7 @@ fn simulate(net: &Net, targets: usize, moves: &[(usize, u64)], jobs: Option<usiz
             .map(|(s, rate)| match () {
                 _ if s.before > 0.0 => s.before,
                 _ if s.left > 0.0 => s.left / rate,
+                _ if s.hand_over > 0.0 => s.hand_over,
                 _ => s.after,
             })
             .fold(f64::INFINITY, f64::min);
@@ -148,16 +160,13 @@ fn simulate(net: &Net, targets: usize, moves: &[(usize, u64)], jobs: Option<usiz
             match () {
                 _ if s.before > 0.0 => s.before = less(s.before, step),
                 _ if s.left > 0.0 => s.left = less(s.left, rate * step),
+                _ if s.hand_over > 0.0 => s.hand_over = less(s.hand_over, step),
                 _ => s.after = less(s.after, step),
             }
         }
-        streams.retain(|s| {
-            let over = s.before <= 0.0 && s.left <= 0.0 && s.after <= 0.0;
-            if over {
-                queues.ended(s.number);
-            }
-            !over
-        });
+        let over = |s: &Stream| s.before <= 0.0 && s.left <= 0.0 && s.hand_over <= 0.0;
+        streams.iter().filter(|s| over(s)).for_each(|s| queues.ended(s.number));
+        streams.retain(|s| !over(s) || s.after > 0.0);
     }
 }
 

@@ -167,3 +167,25 @@ fn the_look_costs_the_same_for_few_and_for_many() {
     };
     assert_eq!(events(4), events(40));
 }
+
+/// All peers are asked at the same time, whatever is looked at: how many requests overlap is counted, not how long they take.
+#[test]
+fn all_peers_are_asked_at_the_same_time() {
+    let at_once = |lab: &Lab, argv: &[&str]| -> Vec<String> {
+        let before = lab.journal().lines().count();
+        let ran = lab.run(A, argv);
+        assert!(!ran.killed, "{}{}", ran.out, ran.err);
+        let journal = lab.journal();
+        let new = journal.lines().skip(before);
+        new.filter_map(|line| line.split_once(" at once: ")).map(|(_, what)| what.to_string()).collect()
+    };
+    let lab = fleet();
+    assert_eq!(at_once(&lab, &["xen-migrate", "migrate", "ALL", "--dry-run"]), ["ssh, ssh"]);
+    assert_eq!(at_once(&lab, &["xen-migrate", "status", "ALL", "--fleet"]), ["ssh, ssh"]);
+    assert_eq!(at_once(&lab, &["xen-migrate", "check"]), ["ssh, ssh"]);
+    lab.run(A, &["xen-migrate", "migrate", "ALL"]);
+    assert_eq!(at_once(&lab, &["xen-migrate", "reverse", "ALL", "--dry-run"]), ["ssh, ssh"]);
+    // A dead one is no reason to ask the others later.
+    lab.perform(&Deed::PowerOff(C.into()), None);
+    assert_eq!(at_once(&lab, &["xen-migrate", "reverse", "ALL", "--dry-run"]), ["ssh, ssh"]);
+}

@@ -110,6 +110,128 @@ fn the_init_script_of_the_package_has_the_header_of_the_executable() {
     assert!(script.contains(lsb::HEADER.trim()), "{script}");
 }
 
+/// What sends domUs away when the Dom0 goes down, for either init.
+const UNITS: [&str; 2] = ["debian/xen-drbd-evacuate.service", "debian/xen-drbd-return.service"];
+const INIT: &str = "debian/xen-drbd.xen-drbd-evacuate.init";
+
+/// The values of a setting in a unit, split at blanks.
+fn setting(unit: &str, name: &str) -> Vec<String> {
+    let lines = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    lines.flat_map(str::split_whitespace).map(String::from).collect()
+}
+
+#[test]
+fn at_a_shutdown_domus_are_sent_away_while_all_that_it_takes_is_there() {
+    let unit = read(UNITS[0]);
+    let after = setting(&unit, "After");
+    // Ended in the opposite order: network and the way in, DRBD, toolstack; and before whoever saves or ends domUs.
+    for name in
+        ["network-online.target", "ssh.service", "drbd.service", "xen.service", "xenstored.service", "xen-init-dom0.service"]
+    {
+        assert!(after.contains(&name.to_string()), "{name}: {after:?}");
+    }
+    for name in ["xendomains.service", "libvirt-guests.service", "drbd-graceful-shutdown.service", "xen-drbd-auto.service"] {
+        assert!(after.contains(&name.to_string()), "{name}: {after:?}");
+    }
+    assert!(setting(&unit, "Before").is_empty() && !unit.contains("DefaultDependencies"), "{unit}");
+    // What brings back has ended before anything is sent away.
+    assert!(setting(&read(UNITS[1]), "After").contains(&"xen-drbd-evacuate.service".to_string()));
+    let minutes = |text: &str| humantime::parse_duration(text).expect(text).as_secs() / 60;
+    let deadline = setting(&unit, "Environment").iter().find_map(|e| Some(minutes(e.strip_prefix("DEADLINE=")?))).expect("one");
+    let stop = minutes(&setting(&unit, "TimeoutStopSec")[0]);
+    assert!(stop >= deadline + 5, "{deadline} of {stop} min");
+
+    let script = read(INIT);
+    let of =
+        |name: &str| script.lines().find_map(|l| l.strip_prefix(&format!("# {name}:"))).unwrap_or_default().trim().to_string();
+    for name in ["drbd", "xen", "xendomains", "libvirt-guests", "ssh", "xen-drbd-auto"] {
+        assert!(of("Should-Stop").split(' ').any(|word| word == name), "{name}: {}", of("Should-Stop"));
+    }
+    assert_eq!((of("Should-Start"), of("Default-Stop")), (of("Should-Stop"), "0 1 6".to_string()));
+}
+
+/// A folder with a stand-in for xen-migrate and for systemctl, which write down what they are asked.
+fn stand_ins(systemd_says: &str) -> TempDir {
+    let temp = tempfile::tempdir().expect("a folder");
+    for (name, text) in
+        [("xen-migrate", "echo \"$*\" >>\"${0%/*}/asked\"".to_string()), ("systemctl", format!("echo {systemd_says}"))]
+    {
+        let path = temp.path().join(name);
+        write(&path, &format!("#!/bin/sh\n{text}\n"));
+        let status = Command::new("chmod").args(["+x", &path.display().to_string()]).status().expect("chmod");
+        assert!(status.success());
+    }
+    temp
+}
+
+fn asked(place: &TempDir) -> Vec<String> {
+    fs::read_to_string(place.path().join("asked")).unwrap_or_default().lines().map(String::from).collect()
+}
+
+const SENT: &str = "migrate ALL --shutdown --deadline 4m";
+
+#[test]
+fn only_a_system_that_goes_down_sends_its_domus_away() {
+    let unit = read(UNITS[0]);
+    let line =
+        unit.lines().find_map(|l| l.strip_prefix("ExecStop=/bin/sh -c '")).and_then(|l| l.strip_suffix('\'')).expect("ExecStop");
+    for (state, sent) in [
+        ("stopping", true),
+        ("maintenance", true),
+        ("running", false),
+        ("degraded", false),
+        ("starting", false),
+        ("offline", false),
+        ("", false),
+    ] {
+        let place = stand_ins(state);
+        let folder = place.path().display().to_string();
+        let script = line.replace("$$", "$").replace("/usr/bin/", &format!("{folder}/"));
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
+        let ended = Command::new("/bin/sh").args(["-c", &script]).env("PATH", path).env("DEADLINE", "4m").output().expect("sh");
+        assert!(ended.status.success(), "{ended:?}");
+        assert_eq!(asked(&place), if sent { vec![SENT] } else { vec![] }, "{state}");
+    }
+}
+
+#[test]
+fn the_init_script_sends_away_only_at_a_shutdown_and_only_when_it_was_started() {
+    let place = stand_ins("");
+    let folder = place.path().display().to_string();
+    let script = place.path().join("script");
+    let text = read(INIT).replace("/usr/bin/", &format!("{folder}/")).replace("/run/", &format!("{folder}/"));
+    // Where there is no sysvinit at all there is no such file either.
+    write(&script, &text.replace(". /lib/lsb/init-functions", ""));
+    let run = |action: &str, level: Option<&str>| {
+        let mut command = Command::new("/bin/sh");
+        command.arg(&script).arg(action).env_remove("RUNLEVEL");
+        if let Some(level) = level {
+            command.env("RUNLEVEL", level);
+        }
+        command.output().expect("sh").status.code()
+    };
+    assert_eq!((run("status", None), run("stop", Some("0")), asked(&place)), (Some(3), Some(0), vec![]), "it was never started");
+    for (level, sent) in [(None, false), (Some("2"), false), (Some("0"), true), (Some("6"), true), (Some("1"), true)] {
+        fs::remove_file(place.path().join("asked")).ok();
+        assert_eq!((run("start", None), run("status", None)), (Some(0), Some(0)));
+        assert_eq!(run("stop", level), Some(0));
+        assert_eq!(asked(&place), if sent { vec![SENT] } else { vec![] }, "{level:?}");
+        assert_eq!(run("status", None), Some(3));
+    }
+    assert_eq!(run("no-such-action", None), Some(2));
+}
+
+/// README tells those who install by symlinks.sh to change one path: there must be no other.
+#[test]
+fn the_programs_of_the_units_are_where_the_package_puts_them() {
+    for name in UNITS.iter().chain([&INIT]) {
+        let text = read(name);
+        let paths: Vec<&str> =
+            text.split(['"', '\'', ' ', '=', '\n', ')']).filter(|w| w.contains("bin/") && w.ends_with("xen-migrate")).collect();
+        assert!(!paths.is_empty() && paths.iter().all(|path| *path == "/usr/bin/xen-migrate"), "{name}: {paths:?}");
+    }
+}
+
 #[test]
 fn the_package_has_the_version_of_the_program() {
     let changelog = read("debian/changelog");

@@ -39,6 +39,12 @@ pub trait World {
         calls.iter().map(|call| self.run(call)).collect()
     }
 
+    /// The same, and does something else meanwhile. One after the other is as right here, too.
+    fn run_all_beside(&self, calls: &[Call], most: usize, meanwhile: &mut dyn FnMut()) -> Vec<Result<Output, CallError>> {
+        meanwhile();
+        self.run_all(calls, most)
+    }
+
     /// Runs a long program and tells what it shows meanwhile; [`Flow::Stop`] ends it gently (for `xl migrate`: by ending its
     /// transport, so that xl itself puts the guest back), and [`World::watch`] still returns its output. So do both limits of
     /// the call. A program without a transport is ended by SIGTERM. Signals to us end nothing: [`World::stopping`] tells of
@@ -130,6 +136,11 @@ pub trait World {
 
     /// A line for the person (or the peer) that called us. That nobody reads it is no error.
     fn say(&self, to: To, line: &str);
+
+    /// The columns and lines that the terminal on standard error has now, where there is one and it tells.
+    fn window(&self) -> Option<(u16, u16)> {
+        None
+    }
 }
 
 /// Who may do what with a file.

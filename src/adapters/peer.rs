@@ -132,6 +132,9 @@ impl PeerError {
     }
 }
 
+/// A domU, and its resources as we know them.
+pub type Meant = (DomuName, Vec<ResourceName>);
+
 /// A peer, and who we are to it.
 pub struct Peer<'a> {
     world: &'a dyn World,
@@ -161,29 +164,34 @@ impl<'a> Peer<'a> {
         }
     }
 
-    /// What is there of several domUs, each with its resources: one request, or a few where the names are too many for one. One that
-    /// does not know this request is asked for each by itself.
-    pub fn looks(&self, domus: &[(DomuName, Vec<ResourceName>)]) -> Result<Vec<End>, PeerError> {
-        let mut ends = Vec::new();
+    /// The calls that ask what is there of several domUs, each with its resources: one, or a few where the names are too many for one
+    /// request. Each stands with what it asks for; [`Peer::looked`] reads what it said. Between the two, other peers can be asked as well.
+    pub fn looks_calls<'d>(&self, domus: &'d [Meant]) -> Vec<(Call, &'d [Meant])> {
+        let mut calls = Vec::new();
         let mut rest = domus;
         while !rest.is_empty() {
-            let wish = |count: usize| Wish::Looks { domus: rest[..count].to_vec() };
-            let fits = |count: &usize| self.request(wish(*count)).len() <= LONGEST;
+            let wish = |count: usize| self.request(Wish::Looks { domus: rest[..count].to_vec() });
+            let fits = |count: &usize| wish(*count).len() <= LONGEST;
             let count = (1..=rest.len()).rev().find(fits).unwrap_or(1);
             let (now, later) = rest.split_at(count);
-            match self.ask(wish(count), Duration::from_secs(90)) {
-                Ok(Answer::Looks(seen)) if seen.iter().map(|e| &e.domu).eq(now.iter().map(|(domu, _)| domu)) => ends.extend(seen),
-                Ok(other) => return Err(self.garbled(&format!("{other:?}"))),
-                Err(PeerError::Refused { why, .. }) if why.starts_with(NOT_UNDERSTOOD) => {
-                    for (domu, resources) in now {
-                        ends.push(self.look(domu, resources)?);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+            let call = ssh::call(self.world, &self.us, &self.host, &wish(count)).within(Duration::from_secs(90));
+            calls.push((call, now));
             rest = later;
         }
-        Ok(ends)
+        calls
+    }
+
+    /// What is there of them, in their order. One that does not know this request is asked for each by itself.
+    pub fn looked(&self, domus: &[Meant], answer: Result<Output, CallError>) -> Result<Vec<End>, PeerError> {
+        let output = answer.map_err(|e| self.not_run(e))?;
+        match self.read(&output) {
+            Ok(Answer::Looks(seen)) if seen.iter().map(|e| &e.domu).eq(domus.iter().map(|(domu, _)| domu)) => Ok(seen),
+            Ok(other) => Err(self.garbled(&format!("{other:?}"))),
+            Err(PeerError::Refused { why, .. }) if why.starts_with(NOT_UNDERSTOOD) => {
+                domus.iter().map(|(domu, resources)| self.look(domu, resources)).collect()
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The call that asks for a [`Survey`]; [`Peer::surveyed`] reads what it said. Between the two, other peers can be asked as well.

@@ -4,12 +4,12 @@
 
 use super::drbd;
 use super::look::{self, CONFIG_FOLDERS, DrbdGround, Ground, LookError};
-use super::peer::{Peer, PeerError};
+use super::peer::{Meant, Peer, PeerError};
 use super::store::TableFile;
 use super::{World, boot, here, store, xen};
 use crate::core::config;
 use crate::core::drbd::{Configured, Generation};
-use crate::core::facts::PROTOCOL;
+use crate::core::facts::{End, PROTOCOL};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::{Moment, Record};
 use crate::core::survey::*;
@@ -95,12 +95,41 @@ fn looked(world: &dyn World, wanted: Option<Toolstack>, with_ground: bool) -> Re
     Ok(Looked { host, table, record, toolstack, domains, drbd, ground: None })
 }
 
-/// Asks each of these peers once, all at the same time; a dead one costs no more than its own line. Each with its own scope.
-pub fn ask(world: &dyn World, us: &HostName, wanted: &[(HostName, Scope)]) -> Vec<Result<Survey, PeerError>> {
+/// Asks each of these peers once, all at the same time; a dead one costs no more than its own line. Each with its own scope. While they
+/// think, so do we.
+pub fn ask(
+    world: &dyn World,
+    us: &HostName,
+    wanted: &[(HostName, Scope)],
+    meanwhile: &mut dyn FnMut(),
+) -> Vec<Result<Survey, PeerError>> {
     let peers: Vec<Peer<'_>> = wanted.iter().map(|(host, _)| Peer::new(world, us, host)).collect();
     let calls: Vec<_> = peers.iter().zip(wanted).map(|(peer, (_, scope))| peer.survey_call(scope)).collect();
-    let answers = world.run_all(&calls, AT_ONCE);
+    let answers = world.run_all_beside(&calls, AT_ONCE, meanwhile);
     peers.iter().zip(answers).map(|(peer, answer)| peer.surveyed(answer)).collect()
+}
+
+/// Looks at domUs on several peers, at all of them at the same time; a dead one costs no more than its own line.
+pub fn looks(world: &dyn World, us: &HostName, wanted: &[(&HostName, &[Meant])]) -> Vec<Result<Vec<End>, PeerError>> {
+    let peers: Vec<Peer<'_>> = wanted.iter().map(|(host, _)| Peer::new(world, us, host)).collect();
+    let mut calls = Vec::new();
+    let mut parts = Vec::new();
+    for (n, (peer, (_, domus))) in peers.iter().zip(wanted).enumerate() {
+        for (call, part) in peer.looks_calls(domus) {
+            calls.push(call);
+            parts.push((n, part));
+        }
+    }
+    let mut found: Vec<Result<Vec<End>, PeerError>> = wanted.iter().map(|_| Ok(vec![])).collect();
+    for ((n, part), answer) in parts.into_iter().zip(world.run_all(&calls, AT_ONCE)) {
+        // What a peer did not say once leaves all of it unknown.
+        let Ok(ends) = &mut found[n] else { continue };
+        match peers[n].looked(part, answer) {
+            Ok(more) => ends.extend(more),
+            Err(error) => found[n] = Err(error),
+        }
+    }
+    found
 }
 
 /// Every domU that a config file defines. A file that is not understood defines nothing here: who starts the domU is told of it.

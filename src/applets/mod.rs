@@ -24,7 +24,7 @@ pub struct Surroundings {
     pub ssh_connection: Option<String>,
     /// Standard output is a terminal.
     pub terminal: bool,
-    /// Standard error is a terminal on which lines can be drawn over.
+    /// Standard error is a terminal on which lines can be drawn over, and nobody asked for plain ones (`NO_COLOR`, `TERM=dumb`).
     pub drawing: bool,
 }
 
@@ -65,7 +65,9 @@ impl Surroundings {
             ssh_original_command: var("SSH_ORIGINAL_COMMAND"),
             ssh_connection: var("SSH_CONNECTION"),
             terminal: std::io::stdout().is_terminal(),
-            drawing: std::io::stderr().is_terminal() && var("TERM").is_some_and(|term| term != "dumb"),
+            drawing: std::io::stderr().is_terminal()
+                && var("TERM").is_some_and(|term| term != "dumb" && !term.is_empty())
+                && var("NO_COLOR").is_none_or(|it| it.is_empty()),
         }
     }
 }

@@ -52,8 +52,7 @@ struct Fixture {
 }
 
 fn well() -> Fixture {
-    let (here, mut there) = testing::pair();
-    there.listed = Some(vec![here.host.clone()]);
+    let (here, there) = testing::pair();
     Fixture { here: survey(here), there: survey(there), key: KeyState::Mode(0o600), table: vec![] }
 }
 
@@ -101,7 +100,7 @@ fn a_healthy_pair_is_all_ok_and_says_what_was_looked_at() {
 #[test]
 fn everything_that_can_be_wrong_is_told_once() {
     type Spoil = fn(&mut Fixture);
-    let cases: [(&str, Level, Spoil); 34] = [
+    let cases: [(&str, Level, Spoil); 33] = [
         ("no dedicated key", Level::Fault, |f| f.key = KeyState::Missing),
         ("mode 0644", Level::Fault, |f| f.key = KeyState::Mode(0o644)),
         ("mode 0620", Level::Fault, |f| f.key = KeyState::Mode(0o620)),
@@ -150,7 +149,6 @@ fn everything_that_can_be_wrong_is_told_once() {
         ("DRBD refuses to connect the next time", Level::Fault, |f| {
             f.own().after_split_brain.push(set("after-sb-0pri", "discard-zero-changes"))
         }),
-        ("does not list it for us", Level::Warning, |f| f.far().ends[0].listed = None),
         ("are free on dom0-b", Level::Fault, |f| f.far().ends[0].free_memory = 100),
         ("has no bridge", Level::Fault, |f| f.far().ends[0].interfaces.clear()),
         ("has no config file for web", Level::Fault, |f| f.far().ends[0].config = None),
@@ -252,6 +250,8 @@ fn away_it_is_the_way_back_that_counts() {
     std::mem::swap(&mut here.disks, &mut there.disks);
     std::mem::swap(&mut here.bridges_used, &mut there.bridges_used);
     here.row = Some(testing::row(State::Away));
+    there.row = Some(testing::row(State::Visiting));
+    there.row.as_mut().unwrap().host = here.host.clone();
     fixture.here.health = Some(Box::new(health_of(here)));
     fixture.there.health = Some(Box::new(health_of(there)));
     let found = fixture.findings();
@@ -260,4 +260,114 @@ fn away_it_is_the_way_back_that_counts() {
     let found = fixture.findings();
     let said = found.iter().find(|f| f.check == "memory").unwrap();
     assert!(said.level == Level::Fault && said.what.starts_with("seen from dom0-b: 10 MiB are free on dom0-a"), "{said:#?}");
+
+    // Started there by hand, it is sent to nobody whom that Dom0 does not know of: by its record or by its table.
+    fixture.own().ends[0].free_memory = 4096;
+    fixture.far().ends[0].row = None;
+    let found = fixture.findings();
+    let said = found.iter().find(|f| f.check == "way-back").unwrap();
+    assert!(said.level == Level::Fault && said.what.contains("it would not send it"), "{said:#?}");
+    fixture.far().ends[0].listed = Some(vec!["dom0-a".parse().unwrap()]);
+    assert!(!is_stopped(&fixture.findings()));
+}
+
+/// A third Dom0 like dom0-b.
+fn third(fixture: &Fixture) -> Survey {
+    let mut third = fixture.there.clone();
+    third.host = "dom0-c".parse().unwrap();
+    third.health.as_mut().unwrap().ends.iter_mut().for_each(|end| end.host = third.host.clone());
+    third
+}
+
+/// web may go to dom0-b and to dom0-c, and what they are asked for comes out like this.
+fn with_two(fixture: &Fixture, answers: [Result<Survey, String>; 2], domus: &[&str]) -> Vec<Finding> {
+    let hosts: Vec<HostName> = ["dom0-b", "dom0-c"].iter().map(|h| h.parse().unwrap()).collect();
+    let asked: Vec<Asked> = hosts.iter().zip(answers).map(|(host, answer)| Asked { host: host.clone(), answer }).collect();
+    let wanted = |domu: &&str| Wanted { domu: domu.parse().unwrap(), partners: hosts.clone(), own_transport: false };
+    findings(&Case {
+        here: &fixture.here,
+        key: Key { path: "/k".into(), state: fixture.key },
+        table: vec![],
+        has_table: true,
+        asked: &asked,
+        between: (99, 101),
+        domus: domus.iter().map(wanted).collect(),
+    })
+}
+
+#[test]
+fn each_host_of_a_row_counts_and_what_is_wrong_here_is_told_once() {
+    let fixture = well();
+    let found = with_two(&fixture, [Ok(fixture.there.clone()), Ok(third(&fixture))], &["web"]);
+    assert!(found.iter().all(|f| f.level == Level::Ok), "{found:#?}");
+    assert_eq!(found.iter().filter(|f| f.about.starts_with("web -> ")).count(), 2);
+
+    // The second host of a row is where it goes when the first is dead.
+    let mut spoilt = third(&fixture);
+    spoilt.health.as_mut().unwrap().ends[0].interfaces.clear();
+    let found = with_two(&fixture, [Ok(fixture.there.clone()), Ok(spoilt)], &["web"]);
+    let faults: Vec<&str> = found.iter().filter(|f| f.level == Level::Fault).map(|f| f.about.as_str()).collect();
+    assert_eq!(faults, ["web -> dom0-c"], "{found:#?}");
+    assert!(is_stopped(&found));
+
+    let mut fixture = well();
+    fixture.own().ends[0].row = Some(testing::row(State::Leaving));
+    let found = with_two(&fixture, [Ok(fixture.there.clone()), Ok(third(&fixture))], &["web"]);
+    let faults: Vec<&str> = found.iter().filter(|f| f.level == Level::Fault).map(|f| f.about.as_str()).collect();
+    assert_eq!(faults, ["web"], "{found:#?}");
+}
+
+#[test]
+fn what_this_end_shows_is_told_though_nobody_answers() {
+    let no = || Err("No route to host; try: ssh root@dom0-b".to_string());
+    let mut fixture = well();
+    let found = with_two(&fixture, [no(), no()], &["web"]);
+    assert!(found.iter().any(|f| f.what.contains("none of its partners could be asked")), "{found:#?}");
+    assert!(is_blind(&found) && !is_stopped(&found));
+    fixture.own().ends[0].row = Some(testing::row(State::Leaving));
+    let found = with_two(&fixture, [no(), no()], &["web"]);
+    assert!(is_stopped(&found) && !found.iter().any(|f| f.what.contains("nothing here objects")), "{found:#?}");
+    // A link that is down with its host is no news.
+    let mut fixture = well();
+    fixture.own().ends[0].replicas[0].replica.peers[0].connection = crate::core::drbd::Connection::Connecting;
+    assert!(!is_stopped(&with_two(&fixture, [no(), no()], &["web"])));
+}
+
+#[test]
+fn without_the_key_a_migration_goes_by_what_is_seen_here() {
+    let mut fixture = well();
+    fixture.key = KeyState::Missing;
+    let found = fixture.asked(Err("no key".into()));
+    let faults: Vec<&str> = found.iter().filter(|f| f.level == Level::Fault).map(|f| f.about.as_str()).collect();
+    assert_eq!(faults, ["key"], "{found:#?}");
+    assert!(is_blind(&found));
+    // Nobody promotes a phy: disk over there then.
+    fixture.own().ends[0].disks[0].promoter = crate::core::facts::Promoter::Nobody;
+    let found = fixture.asked(Err("no key".into()));
+    assert!(found.iter().any(|f| f.level == Level::Fault && f.what.contains("is phy:")), "{found:#?}");
+}
+
+#[test]
+fn all_of_them_together_are_planned_as_migrate_all_would() {
+    // Both fit anywhere alone; together they need both hosts.
+    let mut fixture = well();
+    let mut mail = fixture.own().ends[0].clone();
+    mail.domu = "mail".parse().unwrap();
+    mail.copies[0].domain.name = "mail".into();
+    fixture.own().ends.push(mail);
+    let mut far = fixture.far().ends[0].clone();
+    far.domu = "mail".parse().unwrap();
+    fixture.far().ends.push(far);
+    let free = |survey: &mut Survey, mib: u64| {
+        survey.health.as_mut().unwrap().ends.iter_mut().for_each(|end| end.free_memory = mib);
+    };
+    let (mut two, mut three) = (fixture.there.clone(), third(&fixture));
+    free(&mut two, 600);
+    free(&mut three, 600);
+    let found = with_two(&fixture, [Ok(two.clone()), Ok(three.clone())], &["web", "mail"]);
+    assert!(!is_stopped(&found), "{found:#?}");
+    free(&mut three, 100);
+    let found = with_two(&fixture, [Ok(two), Ok(three)], &["web", "mail"]);
+    let all = found.iter().find(|f| f.about == "ALL").unwrap();
+    assert!(all.level == Level::Fault && all.what.contains("of them for others"), "{found:#?}");
 }

@@ -101,6 +101,15 @@ story_installed_nothing_runs() {
 	# For the next boot.
 	[ -L /etc/systemd/system/multi-user.target.wants/xen-drbd-auto.service ] || fail "the unit is enabled"
 	[ ! -e /etc/systemd/system/timers.target.wants/xen-drbd-metrics.timer ] || fail "the timer is the operator's choice"
+	# And so is what happens to his domUs when the Dom0 goes down.
+	for unit in xen-drbd-evacuate xen-drbd-return; do
+		[ -f "/lib/systemd/system/$unit.service" ] || fail "$unit.service is there"
+		[ ! -e "/etc/systemd/system/multi-user.target.wants/$unit.service" ] || fail "$unit.service is off"
+	done
+	! ls /etc/rc?.d/S*xen-drbd-evacuate 2>/dev/null || fail "its init script is off"
+	# Off, it does nothing at a shutdown: nobody has started it.
+	RUNLEVEL=0 sh /etc/init.d/xen-drbd-evacuate stop || fail "the shutdown goes on"
+	nothing_was_called
 }
 
 story_the_order_at_boot_and_at_shutdown() {
@@ -113,12 +122,16 @@ story_the_order_at_boot_and_at_shutdown() {
 		update-rc.d "$name" defaults
 	done
 	install now
+	update-rc.d xen-drbd-evacuate enable
 	# shellcheck disable=SC2012
 	place() { ls "/etc/rc$1.d" | sed -n "s/^$2\([0-9][0-9]\)$3\$/\1/p"; }
 	for name in drbd xendomains; do
 		[ "$(place 2 S xen-drbd-auto)" -gt "$(place 2 S "$name")" ] || fail "started after $name: $(ls /etc/rc2.d)"
 		[ "$(place 0 K xen-drbd-auto)" -lt "$(place 0 K "$name")" ] || fail "ended before $name: $(ls /etc/rc0.d)"
+		[ "$(place 0 K xen-drbd-evacuate)" -lt "$(place 0 K "$name")" ] || fail "sent away before $name ends: $(ls /etc/rc0.d)"
 	done
+	[ "$(place 0 K xen-drbd-evacuate)" -le "$(place 0 K xen-drbd-auto)" ] || fail "sent away first of all: $(ls /etc/rc0.d)"
+	[ -n "$(place 2 S xen-drbd-evacuate)" ] || fail "it is on: $(ls /etc/rc2.d)"
 }
 
 story_an_upgrade_starts_nothing() {
@@ -181,6 +194,26 @@ story_systemd_is_asked_to_start_and_to_restart_nothing() {
 	dpkg -r xen-drbd-lab xen-drbd
 	grep -q 'stop.*xen-drbd-auto.service' /asked || fail "a removal ends it: $(cat /asked)"
 	nothing_was_called
+}
+
+story_an_upgrade_and_a_removal_send_nothing_away() {
+	operators_files
+	install now
+	# Turned on, and started as at boot.
+	update-rc.d xen-drbd-evacuate enable
+	service xen-drbd-evacuate start
+	pretend_systemd
+	install next
+	[ -e /run/xen-drbd-evacuate ] || fail "it is on still"
+	ls /etc/rc2.d/S*xen-drbd-evacuate || fail "at the next boot as well"
+	dpkg -r xen-drbd-lab xen-drbd
+	! grep -q 'xen-drbd-evacuate' /asked || fail "nobody stops, starts or restarts it: $(cat /asked)"
+	nothing_was_called
+	# A script that outlives its program lets the system go down.
+	RUNLEVEL=0 sh /etc/init.d/xen-drbd-evacuate stop || fail "the init script is harmless now"
+	dpkg -P xen-drbd-lab xen-drbd
+	! ls /etc/rc?.d/*xen-drbd-evacuate 2>/dev/null || fail "its links go"
+	operators_files_are_as_they_were
 }
 
 story_what_symlinks_sh_has_put_is_no_conffile() {

@@ -62,7 +62,9 @@ watch_beats() { # a|b
 # Before each story: whatever the last one left is gone. A Dom0 that cannot be brought to rest is booted anew, from nothing.
 at_rest() {
 	born=
-	resources=r0
+	domus=web
+	disks_of[web]=r0
+	about web
 	lives=1
 	if rest; then return 0; fi
 	say "the pair does not come to rest; it is made anew"
@@ -80,7 +82,7 @@ rest() {
 			for d in $(xl list | awk "NR>2{print \$2}"); do timeout 120 xl destroy "$d"; done; sleep 2
 			rm -f /var/log/xen/console/guest-*; xl list | tail -n +3'
 		[ -z "$out" ] || { say "dom0-$host still has: $out"; return 1; }
-		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r[01].res; rm -f /etc/xen/migrate-tab.txt; drbdadm adjust r0; drbdadm adjust r1
+		quietly "$host" "sed -i 's/allow-two-primaries.*/allow-two-primaries no;/' /etc/drbd.d/r[01].res; rm -f /etc/xen/migrate-tab.txt /etc/xen/*.cfg; drbdadm adjust r0; drbdadm adjust r1
 			if [ -e /etc/rc2.d/S*xen-drbd-auto ]; then update-rc.d xen-drbd-auto remove; systemctl -q disable drbd.service; fi"
 	done
 	drbd_up || return 1

@@ -5,10 +5,30 @@
 
 rc=0
 out=
-# Which resources the domU has; the minor of rN is N.
-resources=r0
-# How often it was started; it dies with the power of its Dom0.
+# The domUs of a story, and which resources each has; the minor of rN is N.
+domus=web
+declare -A disks_of=([web]=r0 [mail]=r1)
+# How often one was started; it dies with the power of its Dom0.
 lives=1
+
+# Which of them the words are about from here on.
+about() { # domU
+	domu=$1
+	resources=${disks_of[$1]}
+	# What it said last on this Dom0.
+	LAST_BEAT="cat /var/log/xen/console/guest-$domu.log /var/log/xen/console/guest-$domu--incoming.log 2>/dev/null | tr -d '\r' | sed -n 's/^beat \([0-9]*\)\$/\1/p' | sort -n | tail -1"
+}
+about web
+
+# The same words about each of them.
+each() { # word…
+	local name
+	for name in $domus; do
+		about "$name"
+		"$@"
+	done
+	about "${domus%% *}"
+}
 # Where the figures of a story go, and what our program said in it; run sets both.
 figures=/dev/null
 told=/dev/null
@@ -163,20 +183,23 @@ sender_suspended() { # a|b
 # A new domU with empty disks, on one Dom0. What nobody promotes by itself is promoted by whoever starts it.
 new_domu() { # a|b drbd|phy [two]
 	local host=$1 kind=${2:-drbd} r
+	if [ -n "${3:-}" ]; then
+		disks_of[$domu]='r0 r1'
+		about "$domu"
+	fi
 	case $kind${3:-} in
-	drbd) config 'drbd:r0,xvda,w' ;;
-	phy) config 'phy:/dev/drbd0,xvda,w' ;;
+	drbd) config "drbd:$resources,xvda,w" ;;
+	phy) config "phy:/dev/drbd${resources#r},xvda,w" ;;
 	drbdtwo) config 'drbd:r0,xvda,w' 'script=block-drbd,vdev=xvdb,access=w,target=r1' ;;
 	phytwo) config 'phy:/dev/drbd0,xvda,w' 'phy:/dev/drbd1,xvdb,w' ;;
 	esac
-	if [ -n "${3:-}" ]; then resources='r0 r1'; fi
 	if [ "$kind" = phy ]; then
 		for r in $resources; do on "$host" "drbdadm primary $r"; gives 0; done
 	fi
-	on "$host" 'xl create -q /etc/xen/web.cfg'
+	on "$host" "xl create -q /etc/xen/$domu.cfg"
 	gives 0
-	until_on "$host" 'grep -aq "^beat 2" /var/log/xen/console/guest-web.log || ! xl domid web >/dev/null 2>&1'
-	quietly "$host" 'xl domid web && grep -a "^beat 2" /var/log/xen/console/guest-web.log || tail -3 /var/log/xen/console/guest-web.log'
+	until_on "$host" "grep -aq '^beat 2' /var/log/xen/console/guest-$domu.log || ! xl domid $domu >/dev/null 2>&1"
+	quietly "$host" "xl domid $domu && grep -a '^beat 2' /var/log/xen/console/guest-$domu.log || tail -3 /var/log/xen/console/guest-$domu.log"
 	[[ $out == *beat* ]] || fail "the domU does not start counting: $out"
 	born=yes
 }
@@ -186,8 +209,8 @@ config() { # disk…
 	local host disks
 	disks=$(printf "'%s', " "$@")
 	for host in a b; do
-		dom0 "$host" 'cat >/etc/xen/web.cfg' <<-END
-			name    = "web"
+		dom0 "$host" "cat >/etc/xen/$domu.cfg" <<-END
+			name    = "$domu"
 			type    = "pvh"
 			kernel  = "/root/domu/vmlinuz"
 			ramdisk = "/root/domu/initrd"
@@ -200,10 +223,10 @@ config() { # disk…
 	done
 }
 
-# A Dom0's table lists it, so its home is there.
+# A Dom0's table lists them, so their home is there.
 listed() { # a|b
 	quietly "$(other "$1")" '[ -e /etc/xen/migrate-tab.txt ] || echo "# <domu_name> <host_name> <options>" >/etc/xen/migrate-tab.txt'
-	quietly "$1" "echo 'web dom0-$(other "$1") --live' >/etc/xen/migrate-tab.txt"
+	quietly "$1" "printf '%s dom0-$(other "$1") --live\n' $domus >/etc/xen/migrate-tab.txt"
 }
 
 # What DRBD's file says of two Primaries, on both.
@@ -231,25 +254,29 @@ gives() { # exit code [words that must be among what it said, however many blank
 expect_runs_on() { # a|b
 	expect_one_copy "$1"
 	roles "$1"
-	say "it runs on dom0-$1, and nowhere else"
+	say "$domu runs on dom0-$1, and nowhere else"
 }
 
 # The copy alone: under its own name, not stopped, its disks connected.
 expect_one_copy() { # a|b
 	local host=$1 rows
 	rows=$(copies "$host")
-	[ "$(wc -l <<<"$rows")" = 1 ] && grep -qE '^web [0-9]+ [0-9]+ [1-9][0-9]* [r-][b-]-{4}$' <<<"$rows" ||
-		fail "dom0-$host should have one running web and nothing else: ${rows:-nothing}"
+	[ "$(wc -l <<<"$rows")" = 1 ] && grep -qE "^$domu [0-9]+ [0-9]+ [1-9][0-9]* [r-][b-]-{4}\$" <<<"$rows" ||
+		fail "dom0-$host should have one running $domu and nothing else: ${rows:-nothing}"
 	rows=$(copies "$(other "$host")")
 	[ -z "$rows" ] || fail "dom0-$(other "$host") should have nothing of it: $rows"
-	quietly "$host" 'xl block-list web | awk "NR>1{print \$4}" | sort -u | tr "\n" " "'
+	quietly "$host" "xl block-list $domu | awk 'NR>1{print \$4}' | sort -u | tr '\n' ' '"
 	[ "$out" = "4 " ] || fail "not all its disks are connected (states $out)"
 }
 
-copies() { # a|b: every domU there, as `name id memory vcpus state`
-	local rows
+# Every domain there that is no other domU's of the story, as `name id memory vcpus state`.
+copies() { # a|b
+	local rows name others=
 	rows=$(dom0 "$1" "xl list" </dev/null) || fail "xl list on dom0-$1 does not answer"
-	awk 'NR > 1 && $1 != "Domain-0" { print $1, $2, $3, $4, $5 }' <<<"$rows"
+	for name in $domus; do
+		[ "$name" = "$domu" ] || others="$others $name $name--incoming $name--migratedaway"
+	done
+	awk -v others="$others " 'NR > 1 && $1 != "Domain-0" && !index(others, " " $1 " ") { print $1, $2, $3, $4, $5 }' <<<"$rows"
 }
 
 # Primary here, Secondary there, both whole and connected.
@@ -266,12 +293,10 @@ beats_go_on() { # a|b
 	local host=$1 before there
 	before=$(last_beat "$host")
 	there=$(last_beat "$(other "$host")")
-	until_on "$host" "n=\$($LAST_BEAT); [ \"\${n:-0}\" -ge $((before + 3)) ]" || fail "the domU stopped counting on dom0-$host, at $before"
-	[ "$(last_beat "$(other "$host")")" = "$there" ] || fail "the domU counts on dom0-$(other "$host") as well"
-	say "it counts on: $before -> $(last_beat "$host")"
+	until_on "$host" "n=\$($LAST_BEAT); [ \"\${n:-0}\" -ge $((before + 3)) ]" || fail "$domu stopped counting on dom0-$host, at $before"
+	[ "$(last_beat "$(other "$host")")" = "$there" ] || fail "$domu counts on dom0-$(other "$host") as well"
+	say "$domu counts on: $before -> $(last_beat "$host")"
 }
-
-LAST_BEAT='cat /var/log/xen/console/guest-web.log /var/log/xen/console/guest-web--incoming.log 2>/dev/null | tr -d "\r" | sed -n "s/^beat \([0-9]*\)$/\1/p" | sort -n | tail -1'
 
 last_beat() { # a|b
 	local n
@@ -309,7 +334,7 @@ no_guard() {
 
 # The row of the domU on the record, or none.
 record_is() { # a|b "state host" | none
-	quietly "$1" 'grep -v "^#" /etc/xen/migrate-status.txt 2>/dev/null | grep "^web[[:space:]]"'
+	quietly "$1" "grep -v '^#' /etc/xen/migrate-status.txt 2>/dev/null | grep '^${domu}[[:space:]]'"
 	local row
 	row=$(awk '{print $2, $3}' <<<"$out")
 	case $2 in
@@ -345,14 +370,19 @@ since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; 
 
 # --- the verdict that every story ends with
 
-# Each number once, none left out, and each on both disks. Writes what it measured to $figures.
+# Each number of each domU once, none left out, and each on both disks. Writes what it measured to $figures.
 judge() {
-	local host r all last
+	local host
 	[ -n "${born:-}" ] || return 0
-	# It has said its last: what is read now is all there is.
+	# They have said their last: what is read now is all there is.
 	for host in a b; do
 		quietly "$host" 'for d in $(xl list | awk "NR>2{print \$2}"); do xl destroy "$d"; done; sleep 1'
 	done
+	each judge_one
+}
+
+judge_one() {
+	local host r all last
 	for host in a b; do
 		for r in $resources; do
 			until_on "$host" "drbdadm secondary $r 2>/dev/null" || { on "$host" 'xl list'; fail "$r on dom0-$host stays Primary after the domU was ended"; }
@@ -360,23 +390,24 @@ judge() {
 	done
 	all=
 	for host in a b; do
-		quietly "$host" 'cat /var/log/xen/console/guest-web*.log 2>/dev/null; echo whole'
+		quietly "$host" "cat /var/log/xen/console/guest-$domu*.log 2>/dev/null; echo whole"
 		[ "$rc" = 0 ] && [ "${out##*$'\n'}" = whole ] || fail "the console logs of dom0-$host cannot be read"
 		all+=$(tr -d '\r' <<<"$out" | sed -n 's/^beat \([0-9]*\)$/\1/p')$'\n'
 	done
 	all=$(sort -n <<<"$all" | sed '/^$/d')
 	last=$(tail -1 <<<"$all")
-	[ -n "$last" ] || fail "the domU never counted"
+	[ -n "$last" ] || fail "$domu never counted"
 	for host in a b; do
 		[ "$(last_beat "$host")" -le "$last" ] || fail "the judge has not read all of dom0-$host's console"
 	done
 	local twice missing from
 	twice=$(uniq -d <<<"$all" | tr '\n' ' ')
-	[ -z "$twice" ] || fail "IT RAN TWICE: these numbers were said twice: $twice"
+	[ -z "$twice" ] || fail "$domu RAN TWICE: these numbers were said twice: $twice"
 	born_from || exit 1
 	missing=$(comm -13 <(sort <<<"$all") <(seq $((from + 1)) "$last" | sort) | sort -n | tr '\n' ' ')
 	[ -z "$missing" ] || fail "these numbers were never said: $missing"
-	if [ "$lives" = 1 ]; then
+	# The Dom0s watch one of them (guest/watch).
+	if [ "$lives" = 1 ] && [ "$domu" = web ]; then
 		pause
 		both_primary
 	fi
@@ -387,7 +418,7 @@ judge() {
 			[ "$rc" = 0 ] || fail "LOST: $r as dom0-$host has it: $out"
 		done
 	done
-	say "it counted to $last: each number once, none left out, and each in $resources on both Dom0s"
+	say "$domu counted to $last: each number once, none left out, and each in $resources on both Dom0s"
 }
 
 # How often it came up, and after which number. The last words before a power cut may be lost with the log (they are on the disks all the
@@ -396,7 +427,7 @@ judge() {
 born_from() {
 	local host line births=() said
 	for host in a b; do
-		quietly "$host" 'grep -ah "WRITE FAILED\|NO DISK\|^up, last" /var/log/xen/console/guest-web*.log | tr -d "\r"'
+		quietly "$host" "grep -ah 'WRITE FAILED\|NO DISK\|^up, last' /var/log/xen/console/guest-$domu*.log | tr -d '\r'"
 		! grep -q 'WRITE\|DISK' <<<"$out" || fail "on dom0-$host the domU said: $out"
 		while read -r line; do births+=("$line"); done < <(sed -n 's/^up, last beat on disk: //p' <<<"$out")
 	done

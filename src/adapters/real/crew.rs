@@ -1,17 +1,37 @@
-//! Several of this very program beside us: started, heard line by line, asked to stop when we are.
+//! Beside us: programs that answer, and several of this very one.
 //!
+//! The latter are started, heard line by line, asked to stop when we are.
 //! Each is a process of its own, so that one that falls over takes nobody with it, and one that outlives us finishes what it began and
 //! keeps its record. It is in a group of its own: a terminal's Ctrl-C reaches us alone, and we pass it on once.
 
 use super::run::{self, Pipe};
 use super::{Real, World};
-use crate::adapters::{Call, Shift, To};
+use crate::adapters::{Call, CallError, Output, Shift, To};
 use rustix::process::Signal;
 use std::env;
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::panic::resume_unwind;
 use std::process::{Child, Stdio};
+use std::thread;
 use std::time::Duration;
+
+/// See [`World::run_all_beside`]: the calls have a thread beside ours, where one is to be had.
+pub(super) fn run_all_beside(
+    real: &Real,
+    calls: &[Call],
+    most: usize,
+    meanwhile: &mut dyn FnMut(),
+) -> Vec<Result<Output, CallError>> {
+    thread::scope(|scope| {
+        let beside = thread::Builder::new().spawn_scoped(scope, || run::run_all(real, calls, most));
+        meanwhile();
+        match beside {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => run::run_all(real, calls, most),
+        }
+    })
+}
 
 struct Worker {
     who: usize,

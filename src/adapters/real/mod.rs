@@ -109,6 +109,10 @@ impl World for Real {
         run::run_all(self, calls, most)
     }
 
+    fn run_all_beside(&self, calls: &[Call], most: usize, meanwhile: &mut dyn FnMut()) -> Vec<Result<Output, CallError>> {
+        crew::run_all_beside(self, calls, most, meanwhile)
+    }
+
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         watch::watch(self, call, seen)
     }
@@ -204,6 +208,11 @@ impl World for Real {
             To::Err => drop(tell(io::stderr().lock(), line)),
             To::Log => self.log(line),
         }
+    }
+
+    fn window(&self) -> Option<(u16, u16)> {
+        let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+        (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
     }
 }
 

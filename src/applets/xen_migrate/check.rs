@@ -11,7 +11,7 @@ use crate::applets::exit::{Exit, Stop};
 use crate::core::health::{self, Case, Finding, Key, KeyState, Wanted};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::options;
-use crate::core::record::Moment;
+use crate::core::record::{Moment, State};
 use crate::core::request::scope_word;
 use crate::core::survey::{Scope, Survey};
 use crate::core::table;
@@ -46,7 +46,13 @@ pub fn run(setting: Setting<'_>, args: &Args) -> Ended {
     let all: Vec<(DomuName, Vec<ResourceName>)> =
         ends.map(|end| (end.domu.clone(), end.resources().cloned().collect())).collect();
     let began = Moment::from(world.now()).0;
-    let asked = ask(setting, &ground, &hosts, &domus, &all);
+    let known = |w: &Wanted, host: &HostName| {
+        w.partners.iter().any(|h| h.same_host(host)) || at(&ground, &w.domu).is_some_and(|h| h.same_host(host))
+    };
+    let mut asked = ask(setting, &ground, &hosts, &domus, &all, &known);
+    if args.peer.is_none() {
+        follow(setting, &ground, &domus, &all, &mut asked);
+    }
     let case = Case {
         here: &here,
         key: key(setting, &ground.host),
@@ -130,6 +136,45 @@ fn hosts(ground: &Ground, domus: &[Wanted], only: Option<&HostName>, everything:
     hosts
 }
 
+/// A domU that was passed on is looked at where it went, however far that is: each Dom0 is asked once.
+fn follow(
+    setting: Setting<'_>,
+    ground: &Ground,
+    domus: &[Wanted],
+    known: &[(DomuName, Vec<ResourceName>)],
+    asked: &mut Vec<Asked>,
+) {
+    let mut trail: Vec<(DomuName, HostName)> = Vec::new();
+    loop {
+        let before = trail.len();
+        let rows = asked.iter().filter_map(|a| a.answer.as_ref().ok()).flat_map(|survey| &survey.rows);
+        for row in rows.filter(|row| row.state == State::Passed && at(ground, &row.domu).is_some()) {
+            let there = asked.iter().find(|a| a.host.same_host(&row.host));
+            let known = there.is_some_and(|a| match &a.answer {
+                Ok(survey) => survey.health.iter().flat_map(|h| &h.ends).any(|end| end.domu == row.domu),
+                Err(_) => true,
+            });
+            let step = (row.domu.clone(), row.host.clone());
+            if !known && !row.host.same_host(&ground.host) && !trail.contains(&step) {
+                trail.push(step);
+            }
+        }
+        let mut hosts: Vec<HostName> = Vec::new();
+        for (_, host) in &trail[before..] {
+            if !hosts.iter().any(|h| h.same_host(host)) {
+                hosts.push(host.clone());
+            }
+        }
+        if hosts.is_empty() {
+            return;
+        }
+        let passed = |w: &Wanted, host: &HostName| trail[before..].iter().any(|(domu, h)| domu == &w.domu && h.same_host(host));
+        for more in ask(setting, ground, &hosts, domus, known, &passed) {
+            add(asked, more);
+        }
+    }
+}
+
 /// Asks each peer about the domUs that concern it, in as many requests as their names need, and puts its answers together.
 fn ask(
     setting: Setting<'_>,
@@ -137,15 +182,14 @@ fn ask(
     hosts: &[HostName],
     domus: &[Wanted],
     known: &[(DomuName, Vec<ResourceName>)],
+    concerns: &dyn Fn(&Wanted, &HostName) -> bool,
 ) -> Vec<Asked> {
     let no_key = !ssh::has_key(setting.world, &ground.host);
     let mut wanted: Vec<(HostName, Scope)> = Vec::new();
     for host in hosts.iter().filter(|_| !no_key) {
-        let concerns =
-            |w: &Wanted| w.partners.iter().any(|h| h.same_host(host)) || at(ground, &w.domu).is_some_and(|h| h.same_host(host));
         let mut scope = Scope { domus: vec![], health: true };
         let mut length = 0;
-        for (wish, (domu, names)) in domus.iter().zip(known).filter(|(w, _)| concerns(w)) {
+        for (wish, (domu, names)) in domus.iter().zip(known).filter(|(w, _)| concerns(w, host)) {
             debug_assert_eq!(&wish.domu, domu);
             let word = scope_word(domu, names).len() + 1;
             if length + word > MOST_WORDS {
@@ -157,14 +201,10 @@ fn ask(
         }
         wanted.push((host.clone(), scope));
     }
-    let answers = survey::ask(setting.world, &ground.host, &wanted);
+    let answers = survey::ask(setting.world, &ground.host, &wanted, &mut || {});
     let mut all: Vec<Asked> = Vec::new();
     for ((host, _), answer) in wanted.into_iter().zip(answers) {
-        let answer = answer.map_err(fleet::why);
-        match all.last_mut().filter(|a| a.host == host) {
-            Some(before) => join(&mut before.answer, answer),
-            None => all.push(Asked { host, answer }),
-        }
+        add(&mut all, Asked { host, answer: answer.map_err(fleet::why) });
     }
     let why = || "there is no dedicated key here; try: ".to_string();
     all.extend(
@@ -174,6 +214,13 @@ fn ask(
             .map(|host| Asked { host: host.clone(), answer: Err(why() + &format!("xen-migrate setup {host}")) }),
     );
     all
+}
+
+fn add(all: &mut Vec<Asked>, more: Asked) {
+    match all.iter_mut().find(|a| a.host.same_host(&more.host)) {
+        Some(before) => join(&mut before.answer, more.answer),
+        None => all.push(more),
+    }
 }
 
 /// Two answers of one peer about different domUs. One that is missing leaves the whole unknown.

@@ -5,7 +5,7 @@
 use super::{Ended, Setting, drive};
 use crate::adapters::look::LookError;
 use crate::adapters::peer::{PeerError, printable};
-use crate::adapters::{To, ssh, store, survey};
+use crate::adapters::{To, here, ssh, store, survey};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::names::{DomuName, HostName};
 use crate::core::survey::{Scope, Survey};
@@ -57,35 +57,47 @@ pub(super) fn say_json(setting: Setting<'_>, here: &Survey, fleet: &Fleet) -> Re
     Ok(())
 }
 
-/// Asks this Dom0 and all that its table and record name. No names: for every domU. A host that an answer names and that was not
-/// asked yet (a domU was passed on to it) is asked in a second round, when somebody looks for certain domUs.
+/// Asks this Dom0 and all that its table and record name. No names: for every domU, and the others are asked while this one looks. A host
+/// that an answer names and that was not asked yet (a domU was passed on to it) is asked in a second round, when somebody looks for certain
+/// domUs.
 pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, Vec<Asked>, Fleet), Stop> {
+    let world = setting.world;
     let scope = Scope { domus: domus.iter().map(|d| (d.clone(), vec![])).collect(), health: false };
-    let here = survey::survey(setting.world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
+    let own = || survey::survey(world, setting.toolstack, &scope, None).map_err(drive::look_stop);
+    if domus.is_empty() {
+        let us = here::host(world)?;
+        let mut here = None;
+        let asked = ask(setting, &us, &hosts(setting, &us)?, &scope, &mut || here = Some(own()));
+        let here = here.unwrap_or_else(own)?;
+        let fleet = fleet(&here, &asked);
+        return Ok((here, asked, fleet));
+    }
+    let here = own()?;
+    let mut hosts = hosts(setting, &here.host)?;
+    // A peer without a config for it would not know which of its disks are meant.
+    let known = |domu: &DomuName| here.config(domu).map(|c| c.resources.clone()).unwrap_or_default();
+    let scope = Scope { domus: domus.iter().map(|d| (d.clone(), known(d))).collect(), health: false };
+    let mut asked = ask(setting, &here.host, &hosts, &scope, &mut || {});
+    let before = hosts.len();
+    let rows = asked.iter().filter_map(|a| a.answer.as_ref().ok()).flat_map(|s| &s.rows);
+    rows.for_each(|row| add(&mut hosts, &here.host, &row.host));
+    asked.extend(ask(setting, &here.host, &hosts[before..], &scope, &mut || {}));
+    let fleet = fleet(&here, &asked);
+    Ok((here, asked, fleet))
+}
+
+/// The Dom0s that the table and the record name.
+fn hosts(setting: Setting<'_>, us: &HostName) -> Result<Vec<HostName>, Stop> {
     let table = store::table(setting.world).map_err(|e| drive::look_stop(LookError::Store(e)))?;
     let record = store::record(setting.world).map_err(|e| drive::look_stop(LookError::Store(e)))?;
     let mut hosts: Vec<HostName> = Vec::new();
     for entry in &table.table.entries {
-        entry.hosts.iter().for_each(|h| add(&mut hosts, &here.host, h));
+        entry.hosts.iter().for_each(|h| add(&mut hosts, us, h));
     }
     for row in &record.rows {
-        [Some(&row.host), row.home.as_ref(), row.from.as_ref()]
-            .into_iter()
-            .flatten()
-            .for_each(|h| add(&mut hosts, &here.host, h));
+        [Some(&row.host), row.home.as_ref(), row.from.as_ref()].into_iter().flatten().for_each(|h| add(&mut hosts, us, h));
     }
-    // A peer without a config for it would not know which of its disks are meant.
-    let known = |domu: &DomuName| here.config(domu).map(|c| c.resources.clone()).unwrap_or_default();
-    let scope = Scope { domus: domus.iter().map(|d| (d.clone(), known(d))).collect(), health: false };
-    let mut asked = ask(setting, &here.host, &hosts, &scope)?;
-    if !domus.is_empty() {
-        let before = hosts.len();
-        let rows = asked.iter().filter_map(|a| a.answer.as_ref().ok()).flat_map(|s| &s.rows);
-        rows.for_each(|row| add(&mut hosts, &here.host, &row.host));
-        asked.extend(ask(setting, &here.host, &hosts[before..], &scope)?);
-    }
-    let fleet = fleet(&here, &asked);
-    Ok((here, asked, fleet))
+    Ok(hosts)
 }
 
 fn add(hosts: &mut Vec<HostName>, us: &HostName, host: &HostName) {
@@ -94,18 +106,18 @@ fn add(hosts: &mut Vec<HostName>, us: &HostName, host: &HostName) {
     }
 }
 
-fn ask(setting: Setting<'_>, us: &HostName, hosts: &[HostName], scope: &Scope) -> Result<Vec<Asked>, Stop> {
+fn ask(setting: Setting<'_>, us: &HostName, hosts: &[HostName], scope: &Scope, meanwhile: &mut dyn FnMut()) -> Vec<Asked> {
     if hosts.is_empty() {
-        return Ok(vec![]);
+        return vec![];
     }
     if !ssh::has_key(setting.world, us) {
         let why = format!("there is no dedicated key here; xen-migrate setup {}", hosts[0]);
-        return Ok(hosts.iter().map(|host| Asked { host: host.clone(), answer: Err(why.clone()) }).collect());
+        return hosts.iter().map(|host| Asked { host: host.clone(), answer: Err(why.clone()) }).collect();
     }
     let wanted: Vec<(HostName, Scope)> = hosts.iter().map(|host| (host.clone(), scope.clone())).collect();
-    let answers = survey::ask(setting.world, us, &wanted);
+    let answers = survey::ask(setting.world, us, &wanted, meanwhile);
     let one = |(host, answer): (&HostName, Result<Survey, PeerError>)| Asked { host: host.clone(), answer: answer.map_err(why) };
-    Ok(hosts.iter().zip(answers).map(one).collect())
+    hosts.iter().zip(answers).map(one).collect()
 }
 
 /// Why there is no answer; whoever reads it knows of whom.

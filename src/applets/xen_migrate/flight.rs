@@ -1,6 +1,7 @@
 //! The flight itself: `xl migrate` or `xm migrate`, watched from beginning to end, and stopped while that is still the safer way.
 
 use super::Setting;
+use super::bars::{Bar, Board};
 use super::several::event::Event;
 use crate::adapters::xen::{self, MigrateWords, Milestone};
 use crate::adapters::{Ended, Flow, Sign, To, drbd, look, ssh};
@@ -44,6 +45,7 @@ pub fn fly(
 
     let mut story = Story::new(setting, here);
     let output = world.watch(&call, &mut |sign| story.heard(sign));
+    story.erase();
     let output = match output {
         Ok(output) => output,
         Err(error) => return Err(error.to_string()),
@@ -82,6 +84,8 @@ struct Story<'a> {
     toolstack: Toolstack,
     generation: Option<Generation>,
     resources: Vec<ResourceName>,
+    /// Where one can be drawn, there is a bar instead of lines.
+    board: Option<Board>,
 }
 
 impl<'a> Story<'a> {
@@ -101,14 +105,26 @@ impl<'a> Story<'a> {
             toolstack: here.toolstack,
             generation: here.generation,
             resources: here.resources().cloned().collect(),
+            board: (setting.around.drawing && setting.events.is_none()).then(Board::default),
+        }
+    }
+
+    /// The bar gives way to a line.
+    fn erase(&self) {
+        let text = self.board.as_ref().map(|board| board.clear(self.setting.world.window())).unwrap_or_default();
+        if !text.is_empty() {
+            self.setting.world.say(To::Err, &text);
         }
     }
 
     fn heard(&mut self, sign: Sign<'_>) -> Flow {
         match sign {
             Sign::Line(line) => {
-                if matches!(xen::milestone(line), Some(Milestone::Acknowledged | Milestone::GoGiven)) {
-                    self.past_return = true;
+                if matches!(xen::milestone(line), Some(Milestone::Acknowledged | Milestone::GoGiven))
+                    && !std::mem::replace(&mut self.past_return, true)
+                    && let Some(events) = self.setting.events
+                {
+                    events(&Event::Handed { domu: self.domu.clone() });
                 }
             }
             Sign::Sent(bytes) => self.progress(bytes),
@@ -132,6 +148,7 @@ impl<'a> Story<'a> {
                     Toolstack::Xl => format!("stopping, {} stays here", self.domu),
                     Toolstack::Xm => format!("xend cannot be stopped and may send {} all the same", self.domu),
                 };
+                self.erase();
                 self.setting.world.say(To::Err, &format!("  {what}: {why}"));
             }
         }
@@ -154,6 +171,11 @@ impl<'a> Story<'a> {
         if let Some(events) = self.setting.events {
             let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64();
             events(&Event::Progress { domu: self.domu.clone(), sent_bytes: bytes, memory_bytes: self.memory, seconds });
+        }
+        if let Some(board) = &self.board {
+            let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64();
+            let bar = Bar { name: self.domu.to_string(), sent: bytes, all: self.memory, seconds };
+            return self.setting.world.say(To::Err, &board.draw(&[bar], self.setting.world.window()));
         }
         let tenths = (bytes * 10 / self.memory).min(10);
         if tenths > self.tenths {

@@ -6,7 +6,7 @@
 
 use super::cli::{How, Migrate2};
 use super::voice::Voice;
-use super::{Setting, migrate, receive, recover};
+use super::{Setting, migrate, receive, recover, several};
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::look;
 use crate::adapters::peer::Answer;
@@ -143,6 +143,9 @@ fn looks(setting: Setting<'_>, domus: &[(DomuName, Vec<ResourceName>)]) -> Resul
 /// Deeds of a migration that the peer drives: each is checked against what is here before it is done.
 fn act(setting: Setting<'_>, peer: &HostName, domu: &DomuName, deeds: &[Deed]) -> Result<Answer, String> {
     let world = setting.world;
+    if let Some(who) = deeds.iter().find(|deed| matches!(deed, Deed::Expect { .. })).and_then(|_| several::goes_down(setting)) {
+        return Err(format!("this Dom0 goes down, and what comes here now would go down with it: {who}"));
+    }
     let known: Vec<ResourceName> = deeds
         .iter()
         .flat_map(|deed| match deed {

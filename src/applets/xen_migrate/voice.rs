@@ -27,6 +27,9 @@ impl World for Voice<'_> {
     fn run_all(&self, calls: &[Call], most: usize) -> Vec<Result<Output, CallError>> {
         self.world.run_all(calls, most)
     }
+    fn run_all_beside(&self, calls: &[Call], most: usize, meanwhile: &mut dyn FnMut()) -> Vec<Result<Output, CallError>> {
+        self.world.run_all_beside(calls, most, meanwhile)
+    }
     fn watch(&self, call: &Call, seen: &mut dyn FnMut(Sign<'_>) -> Flow) -> Result<Output, CallError> {
         self.world.watch(call, seen)
     }
@@ -91,6 +94,9 @@ impl World for Voice<'_> {
     }
     fn notify(&self, state: &str) {
         self.world.notify(state);
+    }
+    fn window(&self) -> Option<(u16, u16)> {
+        self.world.window()
     }
     fn stopping(&self) -> bool {
         self.world.stopping() || self.until.is_some_and(|until| self.world.clock() >= until)

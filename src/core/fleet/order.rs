@@ -5,8 +5,11 @@
 //! a receiving `xl` holds its host's lock for the whole transfer where autoballoon is on (facts 2.6); more only when asked for.
 //!
 //! Streams share the sender's link. If all queues were worked off at once, the longest would be left over at the end, alone, and one
-//! stream may not fill the link. So a queue waits while another has more than twice as much left, unless few streams are at work: it still
-//! ends in time, and the long one meanwhile gets a larger share.
+//! stream may not fill the link. So a queue waits while another has more than half as much again left, unless few streams are at work: it
+//! still ends in time, and the long one meanwhile gets a larger share.
+//!
+//! A stream is over when both ends have said so. What is still to be tidied up then needs no link, and the next one to that target makes
+//! itself ready beside it.
 
 use std::cmp::Reverse;
 
@@ -23,8 +26,8 @@ pub struct Queues {
     balanced: bool,
 }
 
-/// So many streams fill most links, and the time in which one of them sends nothing is another's.
-const FEW: usize = 3;
+/// So many streams fill most links (one stream of ssh is one core's work), although one of them sends nothing just then.
+const FEW: usize = 4;
 
 impl Queues {
     /// `moves`: for each its target and its size. `jobs`: streams in all, at least one; without it one for each target. More of them than
@@ -56,7 +59,7 @@ impl Queues {
         let free = all.clone().filter(|t| !self.waiting[*t].is_empty() && self.under_way[*t].len() < self.streams);
         let target = free.max_by_key(|t| (left(*t), Reverse(*t)))?;
         let most = all.map(left).max().unwrap_or(0);
-        if self.balanced && at_work >= FEW && left(target).saturating_mul(2) < most {
+        if self.balanced && at_work >= FEW && left(target).saturating_mul(3) < most.saturating_mul(2) {
             return None;
         }
         let next = self.waiting[target].pop()?;
@@ -64,7 +67,7 @@ impl Queues {
         Some(next.1)
     }
 
-    /// A move has ended, however.
+    /// A move has ended, however, or its stream is over at least: its target is free for the next. May be said twice.
     pub fn ended(&mut self, number: usize) {
         self.under_way.iter_mut().for_each(|list| list.retain(|(_, n)| *n != number));
     }
@@ -144,13 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn a_short_queue_gives_way_to_one_that_is_more_than_twice_as_long() {
-        let moves = [(0, 9), (0, 9), (1, 8), (2, 7), (3, 3)];
-        let mut queues = Queues::new(4, &moves, None);
-        assert_eq!(begin_all(&mut queues), [0, 2, 3]);
-        queues.ended(3);
-        assert_eq!(begin_all(&mut queues), [4], "few are at work");
-        assert_eq!(begin_all(&mut Queues::new(4, &moves, Some(4))).len(), 4, "somebody said how many");
+    fn a_short_queue_gives_way_to_one_that_is_much_longer() {
+        let moves = [(0, 9), (0, 9), (1, 12), (2, 11), (3, 10), (4, 8)];
+        let mut queues = Queues::new(5, &moves, None);
+        assert_eq!(begin_all(&mut queues), [0, 2, 3, 4], "8 are less than two thirds of 13.5");
+        queues.ended(4);
+        assert_eq!(begin_all(&mut queues), [5], "few are at work");
+        assert_eq!(begin_all(&mut Queues::new(5, &moves, Some(5))).len(), 5, "somebody said how many");
+        let near = [(0, 9), (0, 9), (1, 12), (2, 11), (3, 10), (4, 10)];
+        assert_eq!(begin_all(&mut Queues::new(5, &near, None)).len(), 5, "it is not so much longer");
     }
 
     #[test]

@@ -1,102 +1,127 @@
-//! Each domU as if it were to go now: home to its partner, or back from where it is.
+//! Each domU as if it were to go now: to every Dom0 of its row, or back from where it is.
+//!
+//! What is told here is what the migration itself would refuse ([`crate::core::migrate::check`]), and nothing beside. A partner needs no
+//! row for a domU of ours: what arrives there is known by its record, and goes home again by that.
 
-use super::{Case, Finding, Level, Wanted};
+use super::{Case, Finding, KeyState, Wanted};
 use crate::core::facts::End;
+use crate::core::fleet::{Choice, Plan, Target, Wish};
 use crate::core::migrate::Trip;
 use crate::core::migrate::check::{self, Check, Objection};
 use crate::core::names::HostName;
 use crate::core::record::State;
 use crate::core::table;
-use std::collections::BTreeMap;
 
 pub fn all(case: &Case<'_>, found: &mut Vec<Finding>) {
     for wanted in &case.domus {
-        one(case, wanted, found);
+        if let Some(here) = case.own(wanted) {
+            one(case, wanted, here, found);
+        }
     }
     all_at_once(case, found);
 }
 
-fn one(case: &Case<'_>, wanted: &Wanted, found: &mut Vec<Finding>) {
+fn one(case: &Case<'_>, wanted: &Wanted, here: &End, found: &mut Vec<Finding>) {
     let domu = &wanted.domu;
-    let Some(here) = case.here.health.as_deref().and_then(|h| h.end(domu)) else { return };
-    let before = found.len();
-    // Where it is now decides which way it would go.
-    let away = here.row.as_ref().filter(|r| matches!(r.state, State::Away | State::Passed)).map(|r| &r.host);
-    let far = |host: &HostName| case.answer(host).and_then(|(_, health)| health.end(domu));
-    let runs_on = wanted.partners.iter().chain(away).find(|host| far(host).is_some_and(|end| end.running().is_some()));
-    match runs_on {
-        Some(host) if here.copies.is_empty() => back(case, wanted, host, far(host), here, found),
-        _ => {
-            for (n, host) in wanted.partners.iter().enumerate() {
-                there(case, wanted, host, n == 0, far(host), here, found);
-            }
-            if wanted.partners.is_empty() {
-                let what = format!("it has no row without a fault in {}: it goes nowhere by itself", table::PATH);
-                found.push(Finding::warning(domu, "table", what, format!("write a row there:  {domu}  HOST")));
-            }
+    // Where it is now decides which way it would go; a trail may have led to it.
+    let runs = |host: &&HostName| case.far(host, wanted).is_some_and(|end| end.running().is_some());
+    let elsewhere = case.asked.iter().map(|a| &a.host).find(runs);
+    if let Some(host) = elsewhere.filter(|_| here.copies.is_empty())
+        && let Some(far) = case.far(host, wanted)
+    {
+        return back(case, wanted, host, far, here, found);
+    }
+    if wanted.partners.is_empty() {
+        let what = format!("it has no row without a fault in {}: it goes nowhere by itself", table::PATH);
+        return found.push(Finding::warning(domu, "table", what, format!("write a row there:  {domu}  HOST")));
+    }
+    let ways: Vec<Way<'_>> = wanted.partners.iter().map(|host| Way::new(case, wanted, host, here)).collect();
+    // What is wrong at this end is wrong on every way, and told once.
+    let common: Vec<&Objection> = match ways.as_slice() {
+        [first, others @ ..] if !others.is_empty() => {
+            first.against.iter().filter(|o| others.iter().all(|way| way.against.iter().any(|p| p.seen == o.seen))).collect()
+        }
+        _ => vec![],
+    };
+    found.extend(common.iter().map(|o| finding(domu.as_str(), o)));
+    for way in &ways {
+        let about = format!("{domu} -> {}", way.host);
+        let own: Vec<&Objection> = way.against.iter().filter(|o| !common.iter().any(|c| c.seen == o.seen)).collect();
+        found.extend(own.iter().map(|o| finding(&about, o)));
+        if way.seen && common.iter().chain(&own).all(|o| o.check == Check::Busy) {
+            let what = match here.running() {
+                Some(_) => "could go there now",
+                None => "does not run here; nothing else would be in the way",
+            };
+            found.push(Finding::ok(&about, "domu", what));
         }
     }
-    if found[before..].iter().all(|f| f.level == Level::Ok) && found.len() == before {
-        // Nobody could be asked: that was told of the peer.
-        if here.running().is_some() {
-            found.push(Finding::ok(domu, "domu", "nothing here objects; its partner could not be asked"));
-        }
+    // That nobody could be asked was told of each of them.
+    if here.running().is_some() && ways.iter().all(|way| !way.seen && way.against.is_empty()) {
+        let what = match ways.len() {
+            1 => "nothing here objects; its partner could not be asked",
+            _ => "nothing here objects; none of its partners could be asked",
+        };
+        found.push(Finding::ok(domu, "domu", what));
     }
 }
 
-/// From here to one of its partners. Only the first is where it goes; the others count where it may be fetched from.
-fn there(
-    case: &Case<'_>,
-    wanted: &Wanted,
-    host: &HostName,
-    first: bool,
-    far: Option<&End>,
-    here: &End,
-    found: &mut Vec<Finding>,
-) {
-    let domu = &wanted.domu;
-    let Some(far) = far else { return };
-    let before = found.len();
-    let trip = Trip { own_transport: wanted.own_transport, ..Trip::to(host, case.here.now) };
-    let about = format!("{domu} -> {host}");
-    let runs = here.running().is_some();
-    for objection in check::objections(here, Some(far), &trip, &[]) {
-        // A domU that is stopped is no fault; that it is stopped is said once.
-        if here.copies.is_empty() && objection.check == Check::Domu && here.unseen.is_empty() {
-            continue;
+/// To one of its partners.
+struct Way<'a> {
+    host: &'a HostName,
+    against: Vec<Objection>,
+    /// The partner was looked at.
+    seen: bool,
+}
+
+impl<'a> Way<'a> {
+    fn new(case: &Case<'_>, wanted: &Wanted, host: &'a HostName, here: &End) -> Way<'a> {
+        let far = case.far(host, wanted);
+        let trip = Trip { own_transport: wanted.own_transport, ..Trip::to(host, case.here.now) };
+        let mut against = check::objections(here, far, &trip, &[]);
+        // Without the key a migration goes by what is seen from here. With it a partner that does not answer is told of itself, and what
+        // DRBD does not show of it with that.
+        if far.is_none() && case.key.state != KeyState::Missing {
+            against.retain(|o| matches!(o.check, Check::Domu | Check::Flight | Check::Busy | Check::Disks));
         }
-        found.push(finding(&about, &objection, first));
-    }
-    // Whoever is there without having come from us knows the way by its own table alone.
-    let listed = far.listed.as_ref().is_some_and(|hosts| hosts.iter().any(|h| h.same_host(&here.host)));
-    if !listed && first {
-        let what = format!("the table of {host} does not list it for us: started there by hand, it cannot be sent here");
-        let advice = format!("on {host}, in {}:  {domu}  {}", table::PATH, here.host);
-        found.push(Finding::warning(&about, "way-back", what, advice));
-    }
-    if found[before..].iter().all(|f| f.level != Level::Fault) {
-        let what = if runs { "could go there now" } else { "does not run here; nothing else would be in the way" };
-        found.push(Finding::ok(&about, "domu", what));
+        // A domU that is stopped is no fault; that it is stopped is said once.
+        if here.copies.is_empty() && here.unseen.is_empty() {
+            against.retain(|o| o.check != Check::Domu);
+        }
+        Way { host, against, seen: far.is_some() }
     }
 }
 
 /// From where it is, home.
-fn back(case: &Case<'_>, wanted: &Wanted, host: &HostName, far: Option<&End>, here: &End, found: &mut Vec<Finding>) {
-    let Some(far) = far else { return };
-    let before = found.len();
+fn back(case: &Case<'_>, wanted: &Wanted, host: &HostName, far: &End, here: &End, found: &mut Vec<Finding>) {
     let about = format!("{} <- {host}", wanted.domu);
-    let trip = Trip { home: Some(here.host.clone()), ..Trip::to(&here.host, case.here.now) };
-    for objection in check::objections(far, Some(here), &trip, &[]) {
+    let us = &here.host;
+    let trip = Trip { home: Some(us.clone()), ..Trip::to(us, case.here.now) };
+    let objections = check::objections(far, Some(here), &trip, &[]);
+    for objection in &objections {
         // The words "here" and "there" are those of the end that sends.
         let seen = format!("seen from {host}: {}", objection.seen);
-        found.push(finding(&about, &Objection { seen, ..objection }, true));
+        found.push(finding(&about, &Objection { seen, ..objection.clone() }));
     }
-    if found.len() == before {
+    // Who asks for it must have sent it, or stand in the row there: `migrate2` refuses anybody else.
+    let flight = far.row.as_ref().is_some_and(|row| row.state.in_flight());
+    let knows = far.row.as_ref().is_some_and(|row| {
+        row.state == State::Visiting && (row.host.same_host(us) || row.home.as_ref().is_some_and(|home| home.same_host(us)))
+    });
+    let listed = far.listed.as_ref().is_some_and(|hosts| hosts.iter().any(|h| h.same_host(us)));
+    let mut refused = false;
+    if !flight && !knows && !listed {
+        refused = true;
+        let what = format!("{host} does not know that it came from here, and does not list it for us: it would not send it");
+        let advice = format!("on {host}, in {}:  {}  {us}", table::PATH, wanted.domu);
+        found.push(Finding::fault(&about, "way-back", what, advice));
+    }
+    if objections.is_empty() && !refused {
         found.push(Finding::ok(&about, "domu", "is there, and could come back now"));
     }
 }
 
-fn finding(about: &str, objection: &Objection, stops: bool) -> Finding {
+fn finding(about: &str, objection: &Objection) -> Finding {
     let word = match objection.check {
         Check::Domu => "domu",
         Check::Flight => "flight",
@@ -111,29 +136,70 @@ fn finding(about: &str, objection: &Objection, stops: bool) -> Finding {
         Check::Disks => "disks",
     };
     let what = format!("{}; wanted: {}", objection.seen, objection.wanted);
-    match stops && objection.check != Check::Busy {
-        true => Finding::fault(about, word, what, &objection.advice),
+    match objection.check {
         // Somebody at work is gone tomorrow.
-        false => Finding::warning(about, word, what, &objection.advice),
+        Check::Busy => Finding::warning(about, word, what, &objection.advice),
+        _ => Finding::fault(about, word, what, &objection.advice),
     }
 }
 
-/// Each of them fits; all of them may not.
+/// Each of them fits somewhere; all of them may not, and `migrate ALL` moves all or none. The plan that it would make tells.
 fn all_at_once(case: &Case<'_>, found: &mut Vec<Finding>) {
-    let mut needed: BTreeMap<&HostName, (u64, u64, Vec<&str>)> = BTreeMap::new();
+    let mut targets: Vec<Target> = Vec::new();
+    let mut wishes: Vec<Wish> = Vec::new();
     for wanted in &case.domus {
-        let running = case.here.health.as_deref().and_then(|h| h.end(&wanted.domu)).and_then(End::running);
-        let (Some(copy), Some(host)) = (running, wanted.partners.first()) else { continue };
-        let Some(far) = case.answer(host).and_then(|(_, health)| health.end(&wanted.domu)) else { continue };
-        let sum = needed.entry(host).or_insert((0, far.free_memory, vec![]));
-        sum.0 += copy.domain.memory + check::MEMORY_OVERHEAD;
-        sum.2.push(wanted.domu.as_str());
-    }
-    for (host, (sum, free, domus)) in needed {
-        if sum > free && domus.len() > 1 {
-            let what =
-                format!("{} together need {sum} MiB, and {free} MiB are free there: not all of them can go", domus.join(", "));
-            found.push(Finding::warning(host, "memory", what, "send some of them to another Dom0, or free memory there"));
+        let Some((here, copy)) = case.own(wanted).and_then(|here| Some((here, here.running()?))) else { continue };
+        let mut hosts = Vec::new();
+        let mut fits = false;
+        for host in &wanted.partners {
+            let Some(far) = case.far(host, wanted) else { continue };
+            let mut against = Way::new(case, wanted, host, here).against;
+            fits |= against.is_empty();
+            against.retain(|o| o.check != Check::Memory);
+            let target = match targets.iter().position(|t| t.host.same_host(&far.host)) {
+                Some(at) => at,
+                None => {
+                    targets.push(Target { host: far.host.clone(), free: Some(far.free_memory) });
+                    targets.len() - 1
+                }
+            };
+            hosts.push(Choice { host: host.clone(), target, against });
         }
+        // What cannot go even alone was told of itself.
+        if fits {
+            let memory = check::memory_needed(copy.domain.memory);
+            wishes.push(Wish { domu: wanted.domu.clone(), memory, hosts });
+        }
+    }
+    let plan = Plan::make(&wishes, &targets);
+    if plan.is_whole() || wishes.len() < 2 {
+        return;
+    }
+    let names: Vec<&str> = plan.left.iter().map(|left| left.domu.as_str()).collect();
+    let mut rooms: Vec<&str> = Vec::new();
+    for o in plan.left.iter().flat_map(|left| &left.against).flat_map(|(_, list)| list) {
+        if o.check == Check::Memory && !rooms.contains(&o.seen.as_str()) {
+            rooms.push(&o.seen);
+        }
+    }
+    let what = format!(
+        "each of them could go, and all {} of them not: there is no room left for {} ({})",
+        wishes.len(),
+        names.join(", "),
+        rooms.join("; ")
+    );
+    let advice = "free memory there, list another host in their rows, or migrate ALL --partial";
+    found.push(Finding::fault("ALL", "memory", what, advice));
+}
+
+impl Case<'_> {
+    /// This end of a domU.
+    fn own(&self, wanted: &Wanted) -> Option<&End> {
+        self.here.health.as_deref()?.end(&wanted.domu)
+    }
+
+    /// A domU at a peer that answered.
+    fn far(&self, host: &HostName, wanted: &Wanted) -> Option<&End> {
+        self.answer(host)?.1.end(&wanted.domu)
     }
 }

@@ -71,6 +71,12 @@ pub fn peer(case: &Case<'_>, one: &Asked, found: &mut Vec<Finding>) {
     let host = &one.host;
     let survey = match &one.answer {
         Ok(survey) => survey,
+        Err(_) if case.key.state == KeyState::Missing => {
+            let what = "not looked at, without the key: `migrate` goes there over root's own ssh, and cannot check what is there";
+            let finding = Finding::warning(host, "peer", what, format!("xen-migrate setup {host}"));
+            found.push(Finding { unreachable: true, ..finding });
+            return;
+        }
         Err(why) => {
             let (said, advice) = why.split_once("try: ").map_or((why.as_str(), None), |(said, advice)| (said, Some(advice)));
             let said: Vec<&str> = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect();

@@ -8,7 +8,7 @@ use xen_drbd::lab::folder::Folder;
 /// The fleet that a verb works on.
 pub fn folder(given: Option<&Path>, tool: Option<&Path>) -> Result<Folder, Fault> {
     let folder = match given {
-        Some(dir) => told(Folder::open(dir))?,
+        Some(dir) => given_one(dir, tool)?,
         None => match last() {
             Some(folder) => {
                 eprintln!("lab: on the fleet in {}   (--dir takes another)", folder.dir().display());
@@ -18,6 +18,26 @@ pub fn folder(given: Option<&Path>, tool: Option<&Path>) -> Result<Folder, Fault
         },
     };
     remember(folder.dir());
+    Ok(folder)
+}
+
+/// A folder that somebody named: it holds a fleet, or gets one where there is nothing yet.
+fn given_one(dir: &Path, tool: Option<&Path>) -> Result<Folder, Fault> {
+    let why = match Folder::open(dir) {
+        Ok(folder) => return Ok(folder),
+        Err(why) => why,
+    };
+    let nothing = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(why) => why.kind() == std::io::ErrorKind::NotFound,
+    };
+    // What stands there is somebody's: it is left alone, and so is a fleet that cannot be read.
+    if !nothing {
+        let (dir, why) = (dir.display().to_string(), why.to_string());
+        return Err(if why.contains(&dir) { why } else { format!("{dir}: {why}") });
+    }
+    let folder = presets::make(&presets::New::article(dir.to_path_buf()), tool)?;
+    eprintln!("lab: a new fleet, the article's three Dom0s, is in {}", folder.dir().display());
     Ok(folder)
 }
 

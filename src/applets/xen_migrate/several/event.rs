@@ -40,6 +40,11 @@ pub enum Event {
         /// Since it began.
         seconds: f64,
     },
+    /// Its memory is over there, and both ends have said so: what is left needs no link.
+    Handed {
+        /// The domU.
+        domu: DomuName,
+    },
     /// A line for a person.
     Said {
         /// About which domU, where that is known.
@@ -141,6 +146,7 @@ mod tests {
         let domu: DomuName = "web".parse().unwrap();
         for event in [
             Event::Progress { domu: domu.clone(), sent_bytes: 1, memory_bytes: 2, seconds: 0.5 },
+            Event::Handed { domu: domu.clone() },
             Event::Said { domu: None, to: "err".into(), text: "a \"b\"\n".into() },
             Event::End { domu: domu.clone(), to: "beta".parse().unwrap(), exit: 3 },
             Event::Done { exit: 6, moved: vec![domu], failed: vec![], not_begun: vec![] },

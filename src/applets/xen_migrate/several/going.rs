@@ -1,9 +1,9 @@
 //! Looking before domUs leave this Dom0: each end once, whatever their number.
 
-use super::{Journey, Migrate, Scene, Way, against, objection};
+use super::{A_LOOK, Journey, Migrate, Scene, Way, against, objection};
 use crate::adapters::look::All;
-use crate::adapters::peer::{Peer, PeerError};
-use crate::adapters::{To, ssh};
+use crate::adapters::peer::{Meant, PeerError};
+use crate::adapters::{To, ssh, survey};
 use crate::applets::exit::{Exit, Stop};
 use crate::applets::xen_migrate::{Ended, Setting, drive, migrate};
 use crate::core::facts::End;
@@ -184,7 +184,7 @@ pub(super) struct Fleet<'a> {
 
 struct Asked {
     host: HostName,
-    domus: Vec<(DomuName, Vec<ResourceName>)>,
+    domus: Vec<Meant>,
     said: Option<Result<Vec<End>, Objection>>,
     target: usize,
 }
@@ -210,18 +210,21 @@ impl<'a> Fleet<'a> {
         asked.domus.push((domu.clone(), resources));
     }
 
-    /// Asks them all. A host that two names lead to is one target.
+    /// Asks them all, at the same time. A host that two names lead to is one target.
     pub(super) fn look(&mut self, any_memory: bool) {
         let world = self.setting.world;
-        let key = ssh::has_key(world, &self.us);
-        for asked in &mut self.hosts {
-            let said = match key {
-                true => Peer::new(world, &self.us, &asked.host).looks(&asked.domus).map_err(|e| unseen(&asked.host, &e)),
-                false => {
-                    let seen = format!("{} cannot be looked at: there is no dedicated key {}", asked.host, ssh::key(&self.us));
-                    Err(objection(Check::Host, seen, "a look at it", format!("xen-migrate setup {}", asked.host)))
-                }
+        let said: Vec<Result<Vec<End>, Objection>> = if ssh::has_key(world, &self.us) {
+            let wanted: Vec<(&HostName, &[Meant])> = self.hosts.iter().map(|a| (&a.host, a.domus.as_slice())).collect();
+            let answers = survey::looks(world, &self.us, &wanted);
+            self.hosts.iter().zip(answers).map(|(a, answer)| answer.map_err(|e| unseen(&a.host, &e))).collect()
+        } else {
+            let no_key = |host: &HostName| {
+                let seen = format!("{host} cannot be looked at: there is no dedicated key {}", ssh::key(&self.us));
+                objection(Check::Host, seen, A_LOOK, format!("xen-migrate setup {host}"))
             };
+            self.hosts.iter().map(|a| Err(no_key(&a.host))).collect()
+        };
+        for (asked, said) in self.hosts.iter_mut().zip(said) {
             let named = said.as_ref().ok().and_then(|ends| ends.first()).map_or(&asked.host, |end| &end.host);
             let free = said.as_ref().ok().and_then(|ends| ends.iter().map(|end| end.free_memory).min()).unwrap_or(0);
             let free = (!any_memory).then_some(free);
@@ -240,9 +243,8 @@ impl<'a> Fleet<'a> {
     pub(super) fn seen(&self, host: &HostName, domu: &DomuName) -> Result<End, Objection> {
         let asked = self.hosts.iter().find(|a| a.host.same_host(host));
         let said = asked.and_then(|a| a.said.as_ref());
-        let nothing = || {
-            objection(Check::Host, format!("{host} said nothing of {domu}"), "a look at it", format!("xen-migrate ping {host}"))
-        };
+        let nothing =
+            || objection(Check::Host, format!("{host} said nothing of {domu}"), A_LOOK, format!("xen-migrate ping {host}"));
         match said {
             Some(Ok(ends)) => ends.iter().find(|e| &e.domu == domu).cloned().ok_or_else(nothing),
             Some(Err(o)) => Err(o.clone()),
@@ -262,5 +264,5 @@ impl<'a> Fleet<'a> {
 /// A host that gave no answer.
 fn unseen(host: &HostName, error: &PeerError) -> Objection {
     let advice = error.advice().unwrap_or_else(|| format!("xen-migrate ping {host}"));
-    objection(Check::Host, error.reason(), "a look at it", advice)
+    objection(Check::Host, error.reason(), A_LOOK, advice)
 }

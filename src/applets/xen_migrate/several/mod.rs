@@ -3,148 +3,32 @@
 //! [`going`] and [`coming`] look, `core::fleet` plans, [`show`] prints, [`work`] has it done: each domU's journey is the same
 //! `xen-migrate migrate DOMU` or `reverse DOMU` that a person could type, in a process of its own.
 
+mod args;
 mod coming;
 pub mod event;
 mod going;
 mod sent;
 mod show;
+mod unsettled;
 mod work;
 
-use super::cli::{How, host};
 use super::voice::Voice;
-use super::{Ended, Setting, drive, migrate as one_domu, recover, reverse as one_back};
+use super::{Ended, Setting, drive, migrate as one_domu, reverse as one_back};
 use crate::adapters::look::All;
-use crate::adapters::{LockError, To};
-use crate::applets::cli::{Everywhere, domu};
+use crate::adapters::{Held, LockError, Nap, To};
+use crate::applets::cli::Everywhere;
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::End;
 use crate::core::fleet::{Choice, Left, Plan, Target, Wish};
 use crate::core::migrate::check::{self, Check, Objection};
 use crate::core::migrate::{Trip, prepare};
 use crate::core::names::{DomuName, HostName};
-use crate::core::record::{Row, State};
-use clap::Args;
+use crate::core::record::State;
+pub use args::{MIGRATE_EXAMPLES, Migrate, REVERSE_EXAMPLES, Reverse, Which, Word};
 use event::Event;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// The examples of `migrate --help`.
-pub const MIGRATE_EXAMPLES: &str = "\
-Examples:
-  xen-migrate migrate web
-  xen-migrate migrate web --dry-run
-  xen-migrate migrate web --to dom0-gamma
-  xen-migrate migrate web --despite config
-  xen-migrate migrate ALL                     empty this Dom0; nothing moves unless all of it can
-  xen-migrate migrate ALL --except db --jobs 4
-  xen-migrate migrate ALL --partial           what can go, goes
-  xen-migrate migrate ALL --shutdown --deadline 4m   before xendomains stops what is left";
-
-/// The examples of `reverse --help`.
-pub const REVERSE_EXAMPLES: &str = "\
-Examples:
-  xen-migrate reverse web
-  xen-migrate reverse ALL                     what was sent from here comes back, wherever it is by now
-  xen-migrate reverse ALL --except db
-  xen-migrate reverse ALL --dry-run
-  xen-migrate reverse ALL --return            at boot: what migrate --shutdown sent away";
-
-/// The arguments of `migrate`.
-#[derive(Debug, Clone, Args)]
-pub struct Migrate {
-    /// Which
-    #[command(flatten)]
-    pub which: Which,
-    /// This Dom0 goes down: what goes is remembered for `reverse ALL --return`, and what cannot go stays (as with --partial)
-    #[arg(long)]
-    pub shutdown: bool,
-    /// Go there instead of the row's first host that will do; the row must list it
-    #[arg(long, value_name = "HOST", value_parser = host)]
-    pub to: Option<HostName>,
-    /// How
-    #[command(flatten)]
-    pub how: How,
-}
-
-/// The arguments of `reverse`.
-#[derive(Debug, Clone, Args)]
-pub struct Reverse {
-    /// Which
-    #[command(flatten)]
-    pub which: Which,
-    /// Only what `migrate --shutdown` sent away
-    #[arg(long)]
-    pub r#return: bool,
-    /// Show the plan with every deed and every check; touch nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// Which domUs, and what is common to both ways.
-#[derive(Debug, Clone, Args)]
-pub struct Which {
-    /// The domUs
-    #[arg(value_name = "ALL|DOMU", required = true, value_parser = word)]
-    pub words: Vec<Word>,
-    /// Leave this one where it is; may be repeated
-    #[arg(long, value_name = "DOMU", value_parser = domu)]
-    pub except: Vec<DomuName>,
-    /// Do what can be done although some of them cannot
-    #[arg(long)]
-    pub partial: bool,
-    /// So many at once (default: one for each target)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: Option<u16>,
-    /// After so long begin nothing more; what is in flight then is undone, or finished where that is safer
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub deadline: Option<Duration>,
-    /// Tell what happens in lines of JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// One word of the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
-    /// `ALL`.
-    All,
-    /// A name.
-    Domu(DomuName),
-}
-
-fn word(text: &str) -> Result<Word, String> {
-    if text == "ALL" { Ok(Word::All) } else { domu(text).map(Word::Domu) }
-}
-
-impl Which {
-    fn all(&self) -> bool {
-        self.words.contains(&Word::All)
-    }
-
-    /// The one domU that is meant, where it is one.
-    fn one(&self) -> Option<&DomuName> {
-        match self.words.as_slice() {
-            [Word::Domu(domu)] if self.except.is_empty() => Some(domu),
-            _ => None,
-        }
-    }
-
-    /// The names that were given, each once, and of `every` all with `ALL`; without the excepted.
-    fn domus(&self, every: impl IntoIterator<Item = DomuName>) -> Vec<DomuName> {
-        let named = self.words.iter().filter_map(|w| match w {
-            Word::Domu(domu) => Some(domu.clone()),
-            Word::All => None,
-        });
-        let mut domus: Vec<DomuName> = Vec::new();
-        let every: Vec<DomuName> = if self.all() { every.into_iter().collect() } else { vec![] };
-        for domu in named.chain(every) {
-            if !domus.contains(&domu) && !self.except.contains(&domu) {
-                domus.push(domu);
-            }
-        }
-        domus
-    }
-}
 
 /// `migrate`.
 pub fn migrate(setting: Setting<'_>, everywhere: &Everywhere, asked: &Migrate) -> Ended {
@@ -156,10 +40,43 @@ pub fn migrate(setting: Setting<'_>, everywhere: &Everywhere, asked: &Migrate) -
 
 /// `reverse`.
 pub fn reverse(setting: Setting<'_>, everywhere: &Everywhere, asked: &Reverse) -> Ended {
-    aloud(setting, &asked.which, &|setting| match asked.which.one() {
+    let once = |setting: Setting<'_>| match asked.which.one() {
         Some(domu) if !asked.dry_run && !asked.r#return => one_back::run(setting, domu),
         _ => Errand::Coming(asked).run(setting, everywhere),
+    };
+    aloud(setting, &asked.which, &|setting| match asked.wait {
+        Some(time) => patiently(setting, time, &once),
+        None => once(setting),
     })
+}
+
+/// How long a round that could not do all waits for the next.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Again and again, until all is done or the time is over. No lock is held in between, and what was said once is not said again.
+fn patiently(setting: Setting<'_>, time: Duration, once: &dyn Fn(Setting<'_>) -> Ended) -> Ended {
+    let world = setting.world;
+    let until = world.clock() + time;
+    let told: RefCell<BTreeSet<String>> = RefCell::default();
+    let anew = |to: To, line: &str| {
+        if told.borrow_mut().insert(line.to_string()) {
+            world.say(to, line);
+        }
+    };
+    let voice = Voice { world, tell: &anew, until: None };
+    loop {
+        let ended = once(Setting { world: &voice, ..setting });
+        let exit = ended.as_ref().map_or_else(|stop| stop.exit, |exit| *exit);
+        let left = until.saturating_sub(world.clock());
+        // A fault in a file, and what a person must decide, do not mend themselves.
+        let hopeless = matches!(exit, Exit::Done | Exit::Usage | Exit::Undecided);
+        if hopeless || left.is_zero() || world.stopping() || world.nap(PAUSE.min(left)) == Nap::Stopped {
+            return ended;
+        }
+        if let Err(stop) = &ended {
+            anew(To::Err, &stop.text);
+        }
+    }
 }
 
 /// With `--json` everything that is said becomes an event on standard output; with `--deadline` the time ends.
@@ -243,6 +160,9 @@ impl Scene {
     }
 }
 
+/// What is wanted of a host that could not be looked at.
+const A_LOOK: &str = "a look at it";
+
 /// One objection of our own.
 fn objection(check: Check, seen: String, wanted: &str, advice: String) -> Objection {
     Objection { check, seen, wanted: wanted.to_string(), advice }
@@ -259,6 +179,17 @@ fn against(end: &End, far: &End, trip: &Trip, despite: &[Check]) -> Vec<Objectio
 enum Errand<'a> {
     Going(&'a Migrate),
     Coming(&'a Reverse),
+}
+
+/// The lock of whoever moves several domUs.
+const LOCK: &str = "all";
+
+/// What its purpose says then: nothing more is to come here.
+const GOING_DOWN: &str = "for the shutdown of this Dom0";
+
+/// Why no domU may come here now: the Dom0 is being emptied because it goes down.
+pub fn goes_down(setting: Setting<'_>) -> Option<String> {
+    setting.world.lock_holder(LOCK).filter(|who| who.contains(GOING_DOWN))
 }
 
 /// So often what is left over is planned anew; each time it must go another way than before.
@@ -308,7 +239,36 @@ impl Errand<'_> {
 
     /// What cannot go does not keep the others.
     fn partial(&self) -> bool {
-        self.which().partial || matches!(self, Errand::Going(asked) if asked.shutdown) || self.only_returning()
+        self.which().partial || self.goes_down() || self.only_returning()
+    }
+
+    /// The Dom0 does, and what is here must go or is ended.
+    fn goes_down(&self) -> bool {
+        matches!(self, Errand::Going(asked) if asked.shutdown)
+    }
+
+    /// Nobody else moves several domUs meanwhile. A Dom0 that goes down waits for whoever does, as long as it has time.
+    fn lock<'a>(&self, setting: Setting<'a>) -> Result<Box<dyn Held + 'a>, Stop> {
+        let world = setting.world;
+        let why = if self.goes_down() { format!(", {GOING_DOWN}") } else { String::new() };
+        let purpose = format!("xen-migrate {} of several domUs{why}", self.verb());
+        let patient = self.goes_down() && self.which().deadline.is_some();
+        let mut told = false;
+        loop {
+            match world.lock(LOCK, &purpose) {
+                Ok(held) => return Ok(held),
+                Err(LockError::Io(why)) => return Err(Stop::new(Exit::Failed, format!("the lock could not be taken: {why}"))),
+                Err(LockError::Held(who)) => {
+                    if !patient || world.nap(Duration::from_secs(1)) == Nap::Stopped {
+                        let text = format!("several domUs are being moved: {who}\n  nothing was touched");
+                        return Err(Stop::new(Exit::Refused, text));
+                    }
+                    if !std::mem::replace(&mut told, true) {
+                        world.say(To::Err, &format!("several domUs are being moved: {who}; this waits for it"));
+                    }
+                }
+            }
+        }
     }
 
     fn only_returning(&self) -> bool {
@@ -318,15 +278,9 @@ impl Errand<'_> {
     fn run(&self, setting: Setting<'_>, everywhere: &Everywhere) -> Ended {
         let world = setting.world;
         let began = world.clock();
-        let purpose = format!("xen-migrate {} of several domUs", self.verb());
         let _held = match self.dry() {
             true => None,
-            false => Some(world.lock("all", &purpose).map_err(|error| match error {
-                LockError::Held(who) => {
-                    Stop::new(Exit::Refused, format!("several domUs are being moved: {who}\n  nothing was touched"))
-                }
-                LockError::Io(why) => Stop::new(Exit::Failed, format!("the lock could not be taken: {why}")),
-            })?),
+            false => Some(self.lock(setting)?),
         };
         let mut all = drive::ground(setting)?.all(world);
         let faulty: BTreeSet<u32> = all.ground.table.table.faults.iter().map(|f| f.line).collect();
@@ -357,6 +311,7 @@ impl Errand<'_> {
             }
             return Err(stop);
         }
+        show::left(setting, &plan);
         if self.dry() {
             world.say(To::Out, "Nothing was touched (--dry-run); without it, this would begin.");
             return Ok(if plan.is_whole() && scene.astray.is_empty() { Exit::Done } else { Exit::Partly });
@@ -365,18 +320,19 @@ impl Errand<'_> {
             return Err(Stop::new(Exit::Failed, "stopped before anything was touched"));
         }
 
-        let down = matches!(self, Errand::Going(asked) if asked.shutdown);
+        let down = self.goes_down();
         if down {
-            sent.begin(world, plan.moves.iter().map(|m| m.domu.clone()))?;
+            sent.begin(world, &all.ground.record.rows, plan.moves.iter().map(|m| m.domu.clone()))?;
         }
         let until = self.which().deadline.map(|time| began + time);
         let mut told = show::Telling::new(setting, plan.moves.len());
         let mut outcome = work::Outcome::default();
-        outcome.ends.extend(plan.left.iter().map(|left| (left.domu.clone(), Exit::Refused)));
+        outcome.ends.extend(plan.left.iter().map(|left| (left.domu.clone(), show::exit_of(left))));
         outcome.ends.extend(scene.astray.iter().map(|(domu, _)| (domu.clone(), Exit::Refused)));
         for _ in 0..ROUNDS {
             tried.extend(plan.moves.iter().map(|m| (m.domu.clone(), m.to.clone())));
             work::work(setting, &plan, &scene, self, everywhere, until, &mut told, &mut outcome);
+            told.over();
             let again = outcome.worth_another_try();
             if again.is_empty() || world.stopping() {
                 break;
@@ -390,7 +346,6 @@ impl Errand<'_> {
             show::another_way(setting, &plan);
             told.more(plan.moves.len());
         }
-        told.over();
         let exit = outcome.exit();
         let after = drive::ground(setting)?;
         show::summary(setting, self.verb(), &after, &outcome);
@@ -404,60 +359,4 @@ impl Errand<'_> {
         }
         Ok(exit)
     }
-
-    /// What an earlier run left in flight is settled first, as `recover` does it.
-    fn settle(&self, setting: Setting<'_>, all: &All) -> Unsettled {
-        let mut unsettled = Unsettled::default();
-        let meant = self.domus(all);
-        let rows: Vec<&Row> = all.ground.record.rows.iter().filter(|r| meant.contains(&r.domu)).collect();
-        let told = if self.dry() { vec![] } else { not_told(setting, all, &rows) };
-        for row in rows.into_iter().filter(|r| r.state.in_flight() || !r.open.is_empty() || told.contains(&r.domu)) {
-            let domu = &row.domu;
-            unsettled.any = true;
-            if self.dry() {
-                let text =
-                    format!("{domu}: {}; it would be settled first (xen-migrate recover {domu}), then looked at", row.in_words());
-                unsettled.notes.push(text);
-                unsettled.domus.push(domu.clone());
-                continue;
-            }
-            let (exit, why) = match recover::one(setting, domu) {
-                Ok(exit) => (exit, "see above".to_string()),
-                Err(stop) => (stop.exit, stop.text),
-            };
-            if exit != Exit::Done {
-                unsettled.undecided |= exit == Exit::Undecided;
-                let seen = format!("its last journey is not settled: {why}");
-                let advice = format!("xen-migrate recover {domu}");
-                let list = vec![objection(Check::Flight, seen, "no migration in flight", advice)];
-                unsettled.left.push(Left { domu: domu.clone(), against: vec![(all.ground.host.clone(), list)] });
-                unsettled.domus.push(domu.clone());
-            }
-        }
-        unsettled
-    }
-}
-
-#[derive(Default)]
-struct Unsettled {
-    any: bool,
-    /// A person must decide about one of them.
-    undecided: bool,
-    domus: Vec<DomuName>,
-    left: Vec<Left>,
-    notes: Vec<String>,
-}
-
-/// What went and whose host was not told of its arrival: the tool was killed in between. That is settled like all else.
-fn not_told(setting: Setting<'_>, all: &All, rows: &[&Row]) -> Vec<DomuName> {
-    let us = &all.ground.host;
-    let away: Vec<&&Row> = rows.iter().filter(|r| r.state == State::Away && r.open.is_empty()).collect();
-    let mut fleet = going::Fleet::new(setting, us);
-    away.iter().for_each(|r| fleet.meant(&r.host, &r.domu, vec![]));
-    fleet.look(false);
-    let arriving = |r: &Row| {
-        let far = fleet.seen(&r.host, &r.domu).ok().and_then(|end| end.row);
-        far.is_some_and(|row| row.state == State::Arriving && row.host.same_host(us))
-    };
-    away.into_iter().filter(|r| arriving(r)).map(|r| r.domu.clone()).collect()
 }

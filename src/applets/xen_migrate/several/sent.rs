@@ -2,6 +2,7 @@
 //!
 //! The record says where each domU is; this only says which of them went because the Dom0 went down. A line a domU; before the first one
 //! goes it is written when that began, and at the end when it ended. A domU that went at another time went for another reason.
+//! What an earlier shutdown sent away and nobody has brought back yet stays on the list, by the moment at which it went.
 
 use crate::adapters::World;
 use crate::applets::exit::{Exit, Stop};
@@ -17,6 +18,8 @@ const PATH: &str = "/var/lib/xen-migrate/sent-at-shutdown";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sent {
     domus: Vec<DomuName>,
+    /// Sent away by an earlier shutdown, and still there.
+    before: Vec<(DomuName, Moment)>,
     begun: Option<Moment>,
     /// `None`: that run was killed.
     ended: Option<Moment>,
@@ -32,9 +35,10 @@ impl Sent {
         }
     }
 
-    /// These go now.
-    pub(super) fn begin(&mut self, world: &dyn World, domus: impl Iterator<Item = DomuName>) -> Result<(), Stop> {
-        *self = Sent { domus: domus.collect(), begun: Some(Moment::from(world.now())), ended: None };
+    /// These go now. `rows`: the record, which knows what is still away from an earlier time.
+    pub(super) fn begin(&mut self, world: &dyn World, rows: &[Row], domus: impl Iterator<Item = DomuName>) -> Result<(), Stop> {
+        let before = rows.iter().filter(|row| self.has(row)).map(|row| (row.domu.clone(), row.since)).collect();
+        *self = Sent { domus: domus.collect(), before, begun: Some(Moment::from(world.now())), ended: None };
         self.write(world)
     }
 
@@ -46,17 +50,18 @@ impl Sent {
 
     /// Only these stay on the list.
     pub(super) fn keep(&mut self, world: &dyn World, stays: impl Fn(&DomuName) -> bool) -> Result<(), Stop> {
-        let before = self.domus.len();
-        self.domus.retain(stays);
-        if self.domus.len() == before { Ok(()) } else { self.write(world) }
+        let before = self.domus.len() + self.before.len();
+        self.domus.retain(&stays);
+        self.before.retain(|(domu, _)| stays(domu));
+        if self.domus.len() + self.before.len() == before { Ok(()) } else { self.write(world) }
     }
 
     /// It is away because of the shutdown.
     pub(super) fn has(&self, row: &Row) -> bool {
-        row.state == State::Away
-            && self.domus.contains(&row.domu)
+        let now = self.domus.contains(&row.domu)
             && self.begun.is_some_and(|begun| begun <= row.since)
-            && self.ended.is_none_or(|ended| row.since <= ended)
+            && self.ended.is_none_or(|ended| row.since <= ended);
+        row.state == State::Away && (now || self.before.iter().any(|(domu, since)| domu == &row.domu && *since == row.since))
     }
 
     fn parse(text: &str) -> Sent {
@@ -67,6 +72,9 @@ impl Sent {
                 Some(("begun", time)) => sent.begun = moment(time),
                 Some(("ended", time)) => sent.ended = moment(time),
                 Some(("domu", name)) => sent.domus.extend(name.parse::<DomuName>()),
+                Some(("before", rest)) => sent
+                    .before
+                    .extend(rest.split_once(' ').and_then(|(name, time)| Some((name.parse::<DomuName>().ok()?, moment(time)?)))),
                 _ => {}
             }
         }
@@ -82,6 +90,7 @@ impl Sent {
             }
         }
         self.domus.iter().for_each(|domu| text += &format!("domu {domu}\n"));
+        self.before.iter().for_each(|(domu, since)| text += &format!("before {domu} {since}\n"));
         text
     }
 
@@ -111,10 +120,13 @@ mod tests {
 
     #[test]
     fn what_went_at_another_time_went_for_another_reason() {
-        let mut sent = Sent { domus: vec!["web".parse().unwrap()], begun: Some(Moment(100)), ended: Some(Moment(200)) };
+        let (begun, ended) = (Some(Moment(100)), Some(Moment(200)));
+        let before = vec![("db".parse().unwrap(), Moment(50))];
+        let mut sent = Sent { domus: vec!["web".parse().unwrap()], before, begun, ended };
         assert_eq!(Sent::parse(&sent.text()), sent);
         assert!(sent.has(&row("web", 100)) && sent.has(&row("web", 200)));
         assert!(!sent.has(&row("web", 99)) && !sent.has(&row("web", 201)) && !sent.has(&row("mail", 150)));
+        assert!(sent.has(&row("db", 50)) && !sent.has(&row("db", 150)), "an earlier shutdown sent it, and not the later journey");
         sent.ended = None;
         assert_eq!(Sent::parse(&sent.text()), sent);
         assert!(sent.has(&row("web", 201)), "that run was killed, and the journey was settled later");

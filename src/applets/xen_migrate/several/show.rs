@@ -2,7 +2,7 @@
 
 use super::event::{Against, Apart, Event, Planned, Refused};
 use super::work::Outcome;
-use super::{Scene, prepare};
+use super::{A_LOOK, Scene, prepare};
 use crate::adapters::To;
 use crate::adapters::look::Ground;
 use crate::applets::exit::{Exit, Stop};
@@ -36,9 +36,14 @@ pub(super) fn plan(setting: Setting<'_>, us: &HostName, scene: &Scene, plan: &Pl
     let width = |f: &dyn Fn(&Move) -> usize| plan.moves.iter().map(f).max().unwrap_or(0);
     let (names, froms, hosts) =
         (width(&|m| m.domu.as_str().len()), width(&|m| from(&m.domu).as_str().len()), width(&|m| m.to.as_str().len()));
+    let unseen = unseen(scene);
     for m in &plan.moves {
         let line = format!("  {:<names$}  {:<froms$} -> {:<hosts$}  {:>6} MiB", m.domu, from(&m.domu), m.to, m.memory);
-        let why: Vec<String> = m.passed_over.iter().map(|(host, why)| format!("not {host}: {why}")).collect();
+        let why = m.passed_over.iter().map(|(host, why)| match unseen.iter().any(|(h, _)| *h == host) {
+            true => format!("not {host}: not seen"),
+            false => format!("not {host}: {why}"),
+        });
+        let why: Vec<String> = why.collect();
         say(format!("{line}  {}", why.join("; ")).trim_end());
     }
     for (target, count, memory) in plan.loads(scene.targets.len()) {
@@ -54,7 +59,30 @@ pub(super) fn plan(setting: Setting<'_>, us: &HostName, scene: &Scene, plan: &Pl
     for (domu, why) in scene.apart.iter().chain(&scene.astray) {
         say(&format!("{domu} {why}."));
     }
+    // What keeps a domU here is told with it; a host that others only passed over is told here.
+    let told = |host: &HostName| plan.left.iter().any(|left| left.against.iter().any(|(h, _)| h == host));
+    for (_, o) in unseen.iter().filter(|(host, _)| !told(host)) {
+        setting.world.say(To::Err, &format!("note: {}; try: {}", one_line(&o.seen), one_line(&o.advice)));
+    }
     scene.notes.iter().for_each(|note| setting.world.say(To::Err, &format!("note: {note}")));
+}
+
+/// The hosts that could not be looked at, each with the reason.
+fn unseen(scene: &Scene) -> Vec<(&HostName, &Objection)> {
+    let mut unseen: Vec<(&HostName, &Objection)> = Vec::new();
+    for way in scene.journeys.iter().flat_map(|j| &j.ways) {
+        if let Some(o) = way.against.iter().find(|o| o.wanted == A_LOOK)
+            && !unseen.iter().any(|(host, _)| *host == &way.host)
+        {
+            unseen.push((&way.host, o));
+        }
+    }
+    unseen
+}
+
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join("; ")
 }
 
 fn as_event<'a>(scene: &Scene, plan: &Plan, jobs: usize, from: &dyn Fn(&DomuName) -> &'a HostName) -> Event {
@@ -110,31 +138,53 @@ pub(super) fn refusal(plan: &Plan) -> Stop {
         (1, 1) => format!("{} cannot go; nothing was touched:", plan.left[0].domu),
         (left, all) => format!("{left} of {all} domUs cannot go; nothing was touched (--partial moves the others):"),
     };
-    plan.left.iter().for_each(|left| text += &against(left));
-    let unseen = |list: &[Objection]| list.iter().any(|o| o.wanted == "a look at it");
-    let unreachable = |left: &Left| !left.against.is_empty() && left.against.iter().all(|(_, list)| unseen(list));
-    let exit = if plan.left.iter().all(unreachable) { Exit::Unreachable } else { Exit::Refused };
-    Stop::new(exit, text)
+    text += &against(&plan.left);
+    let unreachable = plan.left.iter().all(|left| exit_of(left) == Exit::Unreachable);
+    Stop::new(if unreachable { Exit::Unreachable } else { Exit::Refused }, text)
 }
 
-/// One domU's objections. What speaks against each of its hosts alike is told once.
-fn against(left: &Left) -> String {
+/// The exit code that one alone would have had that cannot go.
+pub(super) fn exit_of(left: &Left) -> Exit {
+    let unseen = |(_, list): &(HostName, Vec<Objection>)| list.iter().any(|o| o.wanted == A_LOOK);
+    match !left.against.is_empty() && left.against.iter().all(unseen) {
+        true => Exit::Unreachable,
+        false => Exit::Refused,
+    }
+}
+
+/// Why some stay although the others go.
+pub(super) fn left(setting: Setting<'_>, plan: &Plan) {
+    if setting.events.is_none() && !plan.left.is_empty() {
+        let count = if plan.left.len() == 1 { "1 domU stays".to_string() } else { format!("{} domUs stay", plan.left.len()) };
+        setting.world.say(To::Err, &format!("{count}:{}", against(&plan.left)));
+    }
+}
+
+/// Every objection, each once: with all domUs that it concerns, and with its host, unless it speaks against all hosts of a domU alike.
+fn against(left: &[Left]) -> String {
+    let mut told: Vec<(Vec<&DomuName>, Option<&HostName>, &Objection)> = Vec::new();
     let mut text = String::new();
-    let everywhere = |seen: &str| left.against.iter().all(|(_, list)| list.iter().any(|o| o.seen == seen));
-    let mut told: Vec<&str> = Vec::new();
-    for (host, list) in &left.against {
-        for o in list {
-            let place = match everywhere(&o.seen) {
-                true if told.contains(&o.seen.as_str()) => continue,
-                true if left.against.len() > 1 => left.domu.to_string(),
-                _ => format!("{} ({host})", left.domu),
-            };
-            told.push(&o.seen);
-            text += &format!("\n  {place}: {}: {}\n      expected: {}\n      try: {}", o.check, o.seen, o.wanted, o.advice);
+    for one in left {
+        let everywhere = |seen: &str| one.against.iter().all(|(_, list)| list.iter().any(|o| o.seen == seen));
+        for (host, list) in &one.against {
+            for o in list {
+                let place = (one.against.len() == 1 || !everywhere(&o.seen)).then_some(host);
+                match told.iter_mut().find(|(_, h, p)| *h == place && *p == o) {
+                    Some((domus, _, _)) if domus.contains(&&one.domu) => {}
+                    Some((domus, _, _)) => domus.push(&one.domu),
+                    None => told.push((vec![&one.domu], place, o)),
+                }
+            }
         }
     }
-    if left.against.is_empty() {
-        text += &format!("\n  {}: every way was tried", left.domu);
+    for (domus, place, o) in told {
+        let names: Vec<&str> = domus.iter().map(|domu| domu.as_str()).collect();
+        let place = place.map_or_else(String::new, |host| format!(" ({host})"));
+        let (names, check) = (names.join(", "), o.check);
+        text += &format!("\n  {names}{place}: {check}: {}\n      expected: {}\n      try: {}", o.seen, o.wanted, o.advice);
+    }
+    for one in left.iter().filter(|one| one.against.is_empty()) {
+        text += &format!("\n  {}: every way was tried", one.domu);
     }
     text
 }
@@ -203,6 +253,10 @@ impl<'a> Telling<'a> {
                 (worker.sent, worker.memory) = (sent_bytes, memory_bytes);
                 self.draw();
             }
+            Some(Event::Handed { .. }) => {
+                worker.sent = worker.sent.max(worker.memory);
+                self.draw();
+            }
             Some(Event::Said { to, text, .. }) => worker.said.push((if to == "out" { To::Out } else { To::Err }, text)),
             Some(_) => {}
             // Not one of our own words: something went badly wrong.
@@ -244,9 +298,9 @@ impl<'a> Telling<'a> {
         self.draw();
     }
 
-    /// Nothing more comes.
+    /// Nothing more comes for now, and others speak.
     pub(super) fn over(&self) {
-        self.raw(self.board.as_ref().map(Board::clear).unwrap_or_default());
+        self.raw(self.erased());
     }
 
     /// How far the whole is: where nothing is drawn, after each domU.
@@ -263,8 +317,13 @@ impl<'a> Telling<'a> {
 
     fn say(&self, to: To, text: &str) {
         // What was drawn gives way to the line, and is drawn again below it.
-        self.raw(self.board.as_ref().map(Board::clear).unwrap_or_default());
+        self.raw(self.erased());
         self.setting.world.say(to, text);
+    }
+
+    /// What takes the bars away.
+    fn erased(&self) -> String {
+        self.board.as_ref().map(|board| board.clear(self.setting.world.window())).unwrap_or_default()
     }
 
     fn raw(&self, text: String) {
@@ -292,7 +351,7 @@ impl<'a> Telling<'a> {
             all,
             seconds: seconds(self.began),
         });
-        let text = board.draw(&bars);
+        let text = board.draw(&bars, self.setting.world.window());
         self.raw(text);
     }
 }

@@ -86,6 +86,9 @@ pub(super) fn work(
             Some(argv(setting, errand, everywhere, this, until))
         }
         Shift::Line { who, to, line } => {
+            if matches!(Event::of_line(line), Some(Event::Handed { .. })) {
+                queues.ended(begun[who]);
+            }
             told.line(&plan.moves[begun[who]], to, line);
             None
         }

@@ -1,0 +1,129 @@
+//! The arguments of `migrate` and of `reverse`.
+
+use crate::applets::cli::domu;
+use crate::applets::xen_migrate::cli::{How, host};
+use crate::core::names::{DomuName, HostName};
+use clap::Args;
+use std::time::Duration;
+
+/// The examples of `migrate --help`.
+pub const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  xen-migrate migrate web
+  xen-migrate migrate web --dry-run
+  xen-migrate migrate web --to dom0-gamma
+  xen-migrate migrate web --despite config
+  xen-migrate migrate ALL                     empty this Dom0; nothing moves unless all of it can
+  xen-migrate migrate ALL --except db --jobs 4
+  xen-migrate migrate ALL --partial           what can go, goes
+  xen-migrate migrate ALL --shutdown --deadline 4m   before xendomains stops what is left";
+
+/// The examples of `reverse --help`.
+pub const REVERSE_EXAMPLES: &str = "\
+Examples:
+  xen-migrate reverse web
+  xen-migrate reverse ALL                     what was sent from here comes back, wherever it is by now
+  xen-migrate reverse ALL --except db
+  xen-migrate reverse ALL --dry-run
+  xen-migrate reverse ALL --return            at boot: what migrate --shutdown sent away
+  xen-migrate reverse ALL --return --wait 2h  and what cannot come yet is tried again each minute";
+
+/// The arguments of `migrate`.
+#[derive(Debug, Clone, Args)]
+pub struct Migrate {
+    /// Which
+    #[command(flatten)]
+    pub which: Which,
+    /// This Dom0 goes down: what goes is remembered for `reverse ALL --return`, and what cannot go stays (as with --partial)
+    #[arg(long)]
+    pub shutdown: bool,
+    /// Go there instead of the row's first host that will do; the row must list it
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub to: Option<HostName>,
+    /// How
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// The arguments of `reverse`.
+#[derive(Debug, Clone, Args)]
+pub struct Reverse {
+    /// Which
+    #[command(flatten)]
+    pub which: Which,
+    /// Only what `migrate --shutdown` sent away
+    #[arg(long)]
+    pub r#return: bool,
+    /// What cannot come back yet is tried again each minute, for so long: its host is down, or DRBD still synchronises
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "dry_run")]
+    pub wait: Option<Duration>,
+    /// Show the plan with every deed and every check; touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Which domUs, and what is common to both ways.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// The domUs
+    #[arg(value_name = "ALL|DOMU", required = true, value_parser = word)]
+    pub words: Vec<Word>,
+    /// Leave this one where it is; may be repeated
+    #[arg(long, value_name = "DOMU", value_parser = domu)]
+    pub except: Vec<DomuName>,
+    /// Do what can be done although some of them cannot
+    #[arg(long)]
+    pub partial: bool,
+    /// So many at once (default: one for each target)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: Option<u16>,
+    /// After so long begin nothing more; what is in flight then is undone, or finished where that is safer
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
+    /// Tell what happens in lines of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One word of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// `ALL`.
+    All,
+    /// A name.
+    Domu(DomuName),
+}
+
+fn word(text: &str) -> Result<Word, String> {
+    if text == "ALL" { Ok(Word::All) } else { domu(text).map(Word::Domu) }
+}
+
+impl Which {
+    pub(super) fn all(&self) -> bool {
+        self.words.contains(&Word::All)
+    }
+
+    /// The one domU that is meant, where it is one.
+    pub(super) fn one(&self) -> Option<&DomuName> {
+        match self.words.as_slice() {
+            [Word::Domu(domu)] if self.except.is_empty() => Some(domu),
+            _ => None,
+        }
+    }
+
+    /// The names that were given, each once, and of `every` all with `ALL`; without the excepted.
+    pub(super) fn domus(&self, every: impl IntoIterator<Item = DomuName>) -> Vec<DomuName> {
+        let named = self.words.iter().filter_map(|w| match w {
+            Word::Domu(domu) => Some(domu.clone()),
+            Word::All => None,
+        });
+        let mut domus: Vec<DomuName> = Vec::new();
+        let every: Vec<DomuName> = if self.all() { every.into_iter().collect() } else { vec![] };
+        for domu in named.chain(every) {
+            if !domus.contains(&domu) && !self.except.contains(&domu) {
+                domus.push(domu);
+            }
+        }
+        domus
+    }
+}
