@@ -25,6 +25,7 @@ for how in silently drbdadm; do
 		for host in a b; do quietly $host 'tc qdisc del dev xenbr0 root'; done
 		on a 'xen-migrate status ALL'
 		gives 0 "xen-migrate recover web"
+		until_on a '[ "$(drbdadm cstate r0)" = Connected ]' || fail "r0 does not join again"
 	fi
 	on a 'xen-migrate recover'
 	gives 0
