@@ -70,7 +70,7 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Verb::Daemon { start, .. } => daemon::run(setting, *start),
         Verb::Keep { limit, words } => Ok(keep::keep(world, *limit, words)),
         Verb::InitInfo => {
-            world.say(To::Out, lsb::HEADER.trim());
+            world.say(To::Machine, lsb::HEADER.trim());
             Ok(0)
         }
     };

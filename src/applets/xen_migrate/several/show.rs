@@ -46,7 +46,8 @@ pub(super) fn plan(setting: Setting<'_>, us: &HostName, scene: &Scene, plan: &Pl
         let free = target.free.map_or("its memory is not counted (--despite memory)".to_string(), |free| {
             format!("{memory} of {free} MiB that are free")
         });
-        say(&format!("  {}: {count} {}, {free}", target.host, if count == 1 { "domU" } else { "domUs" }));
+        let count = if count == 1 { "1 domU".to_string() } else { format!("{count} domUs") };
+        say(&format!("  {}: {count}, {free}", target.host));
     }
     if !plan.proven {
         say("  (there may be a better plan: the search was cut short)");
@@ -318,7 +319,7 @@ pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome:
     if all == 0 {
         say(To::Out, "There was nothing to move.");
     } else if well == all {
-        say(To::Out, &format!("{} {done}.", if all == 1 { "1 domU".to_string() } else { format!("All {all} domUs") }));
+        say(To::Out, &if all == 1 { format!("1 domU {done}.") } else { format!("All {all} domUs {done}.") });
     } else {
         say(To::Out, &format!("{well} of {all} domUs {done}."));
     }
