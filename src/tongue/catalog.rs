@@ -7,7 +7,9 @@
 //! {}       one word without blanks, which stays as it is: a name, a host, a path, a number
 //! {…}      a text of ours, which is interpreted by itself; one word stays as it is
 //! {!}      any text, which stays as it is: a command, what a foreign tool said
+//! {…+}     the same, and where what follows it stands there several times, the last of them counts
 //! {:w}     one of the entries with msgctxt "word": a state, for instance
+//! {:n}     a whole number
 //! {2}      with a number, where the order changes: {2}, {2…}, {2!}, {2:w}; then all have one
 //! ```
 
@@ -16,7 +18,7 @@ use super::template::Template;
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// `word`: it is for words alone, and whole lines never match it.
+    /// `word`: for words alone, which no line ever matches. `line`: for a whole line, and for no part of one.
     pub context: String,
     /// The English.
     pub id: String,

@@ -1,14 +1,16 @@
 //! The interpreter: a line of English in, the same in French out, as far as it is known.
 
-use super::catalog::{parse, typeset};
-use super::template::{Fuel, Kind, Part, Template};
+use super::catalog::{Entry, typeset};
+use super::template::{Fuel, Kind, Lore, Part, Template};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// No line of ours is longer, in bytes; a longer one stays as it is.
 const LONGEST: usize = 16 * 1024;
 
-/// The work on one line: the looks at a template, and the bytes that are looked through (16 count as one). Some milliseconds.
+/// The work on one line: the templates that are tried and the bytes that are looked through, 16 of which count as one. At most some ten
+/// milliseconds, and for a line of ours far less.
 const FUEL: Fuel = 400_000;
 
 /// Reasons within reasons.
@@ -35,10 +37,10 @@ struct Work {
 }
 
 impl Mind {
-    /// Reads a catalog. What is wrong in it is left out; a test sees that nothing is.
-    pub fn of(text: &str) -> Mind {
+    /// Takes a catalog in. What is wrong in it is left out; the build sees that nothing is.
+    pub fn of(entries: Vec<Entry>) -> Mind {
         let mut mind = Mind::default();
-        for entry in parse(text).unwrap_or_default() {
+        for entry in entries {
             if entry.context == "word" {
                 mind.words.insert(entry.id, typeset(&entry.text));
             } else if !entry.id.contains("{}") {
@@ -117,18 +119,18 @@ impl Mind {
         if let Some(known) = self.text(text) {
             return Some(known.to_string());
         }
-        let is_listed = |word: &str| self.words.contains_key(word);
-        for template in &self.templates {
-            work.fuel = work.fuel.saturating_sub(1);
+        work.fuel = work.fuel.saturating_sub(1 + self.templates.len() / 16);
+        let lore = Known { mind: self, depth: depth + 1, fuel: Cell::new(work.fuel / 8) };
+        for template in self.templates.iter().filter(|t| depth == 0 || !t.only_alone) {
             if work.fuel == 0 {
                 return None;
             }
-            if let Some(found) = template.fit(text, &is_listed, &mut work.fuel) {
+            if let Some(found) = template.fit(text, &lore, &mut work.fuel) {
                 let render = |part: &Part, work: &mut Work| match part {
                     Part::Letters(letters) => letters.clone(),
                     Part::Place(at) => match template.kinds[*at] {
-                        Kind::Word | Kind::Raw => found[*at].to_string(),
-                        Kind::Text => self.within(found[*at], depth + 1, work),
+                        Kind::Word | Kind::Number | Kind::Raw => found[*at].to_string(),
+                        Kind::Text | Kind::LongText => self.within(found[*at], depth + 1, work),
                         Kind::Listed => {
                             let (before, body, after) = trimmed(found[*at]);
                             padded(found[*at], before, self.word(body).unwrap_or(body), after)
@@ -153,15 +155,30 @@ impl Mind {
         let mut any = false;
         let mut from = 0;
         let mut left: Vec<&str> = Vec::new();
-        while from < ends.len() {
-            let known = (from..ends.len()).rev().find_map(|to| {
+        let longest = |from: usize, work: &mut Work| {
+            (from..ends.len()).rev().find_map(|to| {
                 let run = text.get(starts[from]..ends[to])?;
                 let is_all = from == 0 && to + 1 == ends.len();
                 if is_all || !run.contains(' ') {
                     return None;
                 }
                 self.one(run, depth + 1, work).map(|known| (to, known))
-            });
+            })
+        };
+        while from < ends.len() {
+            let before = work.left.len();
+            let mut known = longest(from, work);
+            // `web: the reason; and more`: what is known of the rest may reach further without the name in front.
+            let is_name = from + 1 < ends.len() && !text[starts[from]..ends[from]].contains(' ');
+            if let Some((to, _)) = known.as_ref().filter(|(to, _)| is_name && to + 1 < ends.len()) {
+                let mut other = Work { fuel: work.fuel, left: vec![] };
+                if longest(from + 1, &mut other).is_some_and(|(further, _)| further > *to) {
+                    known = None;
+                    work.left.truncate(before);
+                }
+                work.fuel = other.fuel;
+            }
+            let is_known = known.is_some();
             let to = match known {
                 Some((to, known)) => {
                     told += &known;
@@ -175,10 +192,10 @@ impl Mind {
                 }
             };
             if let Some((start, end)) = cuts.get(to) {
-                let sentence = text[starts[to]..ends[to]].contains(' ');
+                // What is ours has French signs behind it; what a foreign tool has said is not touched.
                 match &text[*start..*end] {
-                    "; " => told += "\u{a0}; ",
-                    ": " if sentence => told += "\u{a0}: ",
+                    "; " if is_known => told += "\u{a0}; ",
+                    ": " if is_known => told += "\u{a0}: ",
                     as_it_is => told += as_it_is,
                 }
             }
@@ -188,6 +205,30 @@ impl Mind {
             left.iter().for_each(|piece| keep(piece, work));
         }
         any.then_some(told)
+    }
+}
+
+/// What the catalog knows, for a template that asks.
+struct Known<'a> {
+    mind: &'a Mind,
+    depth: usize,
+    /// Each question of each line together.
+    fuel: Cell<Fuel>,
+}
+
+impl Lore for Known<'_> {
+    fn is_listed(&self, word: &str) -> bool {
+        self.mind.words.contains_key(word)
+    }
+
+    fn is_known(&self, text: &str) -> bool {
+        if self.depth > DEEPEST {
+            return false;
+        }
+        let mut work = Work { fuel: self.fuel.get(), left: vec![] };
+        let known = self.mind.one(text, self.depth, &mut work).is_some();
+        self.fuel.set(work.fuel);
+        known
     }
 }
 
@@ -207,7 +248,7 @@ fn padded(whole: &str, before: &str, known: &str, after: &str) -> String {
     let mut text = format!("{before}{known}");
     let wide = whole.chars().count();
     if !after.is_empty() {
-        text += &" ".repeat(wide.saturating_sub(text.chars().count()));
+        text += &" ".repeat(wide.saturating_sub(text.chars().count()).max(1));
     }
     text
 }
@@ -222,7 +263,7 @@ fn cuts(text: &str) -> Vec<(usize, usize)> {
         let length = match bytes[at] {
             b' ' if bytes.get(at + blanks) == Some(&b'(') => blanks + 1,
             b' ' if blanks > 1 => blanks,
-            b';' | b':' | b'.' | b',' if bytes.get(at + 1) == Some(&b' ') => {
+            b';' | b':' | b'.' | b',' | b']' if bytes.get(at + 1) == Some(&b' ') => {
                 1 + bytes[at + 1..].iter().take_while(|b| **b == b' ').count()
             }
             b')' => 1,
@@ -249,8 +290,7 @@ mod tests {
     use super::*;
 
     fn mind() -> Mind {
-        Mind::of(
-            "msgid \"{} runs on {}.\"\nmsgstr \"{} tourne sur {}.\"\n\
+        let text = "msgid \"{} runs on {}.\"\nmsgstr \"{} tourne sur {}.\"\n\
              msgid \"{} is {} on {}{}\"\nmsgstr \"{} est {:w} sur {}{…}\"\n\
              msgid \"; its home is {}\"\nmsgstr \" ; sa maison est {}\"\n\
              msgid \"the migration failed\"\nmsgstr \"la migration a échoué\"\n\
@@ -263,8 +303,8 @@ mod tests {
              msgid \"try: {}   (is it up?)\"\nmsgstr \"essayer : {!}   (est-il en marche ?)\"\n\
              msgctxt \"word\"\nmsgid \"running\"\nmsgstr \"en marche\"\n\
              msgctxt \"word\"\nmsgid \"wait\"\nmsgstr \"attente\"\n\
-             msgid \"{}  {}  {}  (since {})\"\nmsgstr \"{}  {:w}  {…}  (depuis {})\"\n",
-        )
+             msgid \"{}  {}  {}  (since {})\"\nmsgstr \"{}  {:w}  {…}  (depuis {})\"\n";
+        Mind::of(crate::tongue::catalog::parse(text).unwrap())
     }
 
     #[test]

@@ -13,14 +13,18 @@
 pub mod asked;
 pub mod catalog;
 mod mind;
+mod table;
 mod template;
 
 use mind::Mind;
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-/// The French catalog.
+/// The French catalog, as it is written. The executable has it packed.
 pub const FRENCH: &str = include_str!("fr.po");
+
+/// The same as `build.rs` has packed it.
+const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/french.table"));
 
 /// A language that a person reads.
 #[derive(Debug, Default)]
@@ -70,7 +74,7 @@ impl Tongue {
     }
 
     fn mind(&self) -> Option<&Mind> {
-        self.french.then(|| self.mind.get_or_init(|| Mind::of(FRENCH)))
+        self.french.then(|| self.mind.get_or_init(|| Mind::of(table::unpack(PACKED))))
     }
 }
 

@@ -8,12 +8,16 @@ const TRIES: usize = 4;
 /// What may stand at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One word, as it is.
+    /// One word, as it is. A sign that ends a word is not part of it.
     Word,
     /// A text to be interpreted.
     Text,
+    /// The same, as long as it can be where others try to be short.
+    LongText,
     /// Any text, as it is.
     Raw,
+    /// A whole number, as it is.
+    Number,
     /// A word of the catalog's own list.
     Listed,
 }
@@ -36,6 +40,18 @@ pub struct Template {
     pub kinds: Vec<Kind>,
     /// The translation.
     pub parts: Vec<Part>,
+    /// It is a line of its own, and never a part of one.
+    pub only_alone: bool,
+    /// It has no letter and no word of the list to prove that it is meant: then the text at this place must be known as a whole.
+    proof: Option<usize>,
+}
+
+/// What is known beside the template.
+pub trait Lore {
+    /// One of the words that have an entry of their own.
+    fn is_listed(&self, word: &str) -> bool;
+    /// A template, or an entry without places, knows this text as a whole.
+    fn is_known(&self, text: &str) -> bool;
 }
 
 /// How much work may still be done on a line.
@@ -73,7 +89,10 @@ impl Template {
         plain.push_str(rest);
         parts.push(Part::Letters(plain));
         let kinds: Option<Vec<Kind>> = kinds.into_iter().collect();
-        Ok(Template { letters, kinds: kinds.ok_or("a place of the English is missing")?, parts })
+        let kinds = kinds.ok_or("a place of the English is missing")?;
+        let is_signs = !letters.iter().any(|part| part.contains(char::is_alphabetic)) && !kinds.contains(&Kind::Listed);
+        let proof = kinds.iter().position(|kind| matches!(kind, Kind::Text | Kind::LongText)).filter(|_| is_signs);
+        Ok(Template { letters, kinds, parts, only_alone: entry.context == "line", proof })
     }
 
     /// How many letters it has of its own: the more, the surer.
@@ -82,14 +101,14 @@ impl Template {
     }
 
     /// What stands at its places, if the text is of this form.
-    pub fn fit<'t>(&self, text: &'t str, is_listed: &dyn Fn(&str) -> bool, fuel: &mut Fuel) -> Option<Vec<&'t str>> {
+    pub fn fit<'t>(&self, text: &'t str, lore: &dyn Lore, fuel: &mut Fuel) -> Option<Vec<&'t str>> {
         let (first, last) = (self.letters.first()?, self.letters.last()?);
         if text.len() < self.weight() || !text.starts_with(first.as_str()) || !text.ends_with(last.as_str()) {
             return None;
         }
         let inner = &text[first.len()..text.len() - last.len()];
         let mut found = Vec::with_capacity(self.kinds.len());
-        self.rest(0, inner, is_listed, fuel, &mut found).then_some(found)
+        self.rest(0, inner, lore, fuel, &mut found).then_some(found)
     }
 
     /// Fills the places from this one on.
@@ -97,15 +116,20 @@ impl Template {
         &self,
         place: usize,
         text: &'t str,
-        is_listed: &dyn Fn(&str) -> bool,
+        lore: &dyn Lore,
         fuel: &mut Fuel,
         found: &mut Vec<&'t str>,
     ) -> bool {
         let kind = self.kinds[place];
         let may = |piece: &str| match kind {
-            Kind::Word => !piece.trim().is_empty() && !piece.trim().contains(char::is_whitespace),
-            Kind::Listed => is_listed(piece.trim()),
-            Kind::Text | Kind::Raw => true,
+            Kind::Word => {
+                let word = piece.trim();
+                !word.is_empty() && !word.contains(char::is_whitespace) && !word.ends_with([':', ';', ','])
+            }
+            Kind::Listed => lore.is_listed(piece.trim()),
+            Kind::Number => !piece.trim().is_empty() && piece.trim().bytes().all(|b| b.is_ascii_digit()),
+            Kind::Text | Kind::LongText => self.proof != Some(place) || lore.is_known(piece.trim()),
+            Kind::Raw => true,
         };
         if place + 1 == self.kinds.len() {
             let fits = may(text);
@@ -118,10 +142,15 @@ impl Template {
         if between.is_empty() {
             // Two places side by side: the second, an addition, begins with a sign or a blank. Behind a text it is part of that.
             let end = match kind {
-                Kind::Word | Kind::Listed => text.find([' ', ',', ';', '(']).unwrap_or(text.len()),
-                Kind::Text | Kind::Raw => text.len(),
+                Kind::Word | Kind::Listed | Kind::Number => text.find([' ', ',', ';', '(']).unwrap_or(text.len()),
+                Kind::Text | Kind::LongText | Kind::Raw => text.len(),
             };
-            return may(&text[..end]) && self.go_on(place, &text[..end], &text[end..], is_listed, fuel, found);
+            return may(&text[..end]) && self.go_on(place, &text[..end], &text[end..], lore, fuel, found);
+        }
+        if kind == Kind::LongText {
+            *fuel = fuel.saturating_sub(1 + text.len() / 16);
+            let Some(at) = text.rfind(between) else { return false };
+            return may(&text[..at]) && self.go_on(place, &text[..at], &text[at + between.len()..], lore, fuel, found);
         }
         let mut from = 0;
         for _ in 0..TRIES {
@@ -138,7 +167,7 @@ impl Template {
             };
             let at = at + filling;
             let piece = &text[..at];
-            if may(piece) && self.go_on(place, piece, &text[at + between.len()..], is_listed, fuel, found) {
+            if may(piece) && self.go_on(place, piece, &text[at + between.len()..], lore, fuel, found) {
                 return true;
             }
             // A word does not get better by getting longer.
@@ -155,12 +184,12 @@ impl Template {
         place: usize,
         piece: &'t str,
         rest: &'t str,
-        is_listed: &dyn Fn(&str) -> bool,
+        lore: &dyn Lore,
         fuel: &mut Fuel,
         found: &mut Vec<&'t str>,
     ) -> bool {
         found.push(piece);
-        if self.rest(place + 1, rest, is_listed, fuel, found) {
+        if self.rest(place + 1, rest, lore, fuel, found) {
             return true;
         }
         found.truncate(place);
@@ -180,6 +209,8 @@ fn place(text: &str) -> Option<(Option<usize>, Kind, usize)> {
     let kind = match &inner[digits..] {
         "" => Kind::Word,
         "…" => Kind::Text,
+        "…+" => Kind::LongText,
+        ":n" => Kind::Number,
         "!" => Kind::Raw,
         ":w" => Kind::Listed,
         _ => return None,
@@ -195,8 +226,19 @@ mod tests {
         Template::of(&Entry { context: String::new(), id: id.to_string(), text: text.to_string(), line: 1 })
     }
 
+    struct Little;
+
+    impl Lore for Little {
+        fn is_listed(&self, word: &str) -> bool {
+            word == "running"
+        }
+        fn is_known(&self, text: &str) -> bool {
+            text.starts_with("known")
+        }
+    }
+
     fn fit<'t>(id: &str, text: &str, line: &'t str) -> Option<Vec<&'t str>> {
-        template(id, text).unwrap().fit(line, &|word| word == "running", &mut 10_000)
+        template(id, text).unwrap().fit(line, &Little, &mut 10_000)
     }
 
     #[test]
@@ -215,6 +257,14 @@ mod tests {
     fn a_text_that_contains_what_follows_it_is_tried_again() {
         assert_eq!(fit("{} is {}.", "{…} {}", "what is here is web."), Some(vec!["what is here", "web"]));
         assert_eq!(fit("{}: {}: {}", "{} {} {…}", "a: b: c: d"), Some(vec!["a", "b", "c: d"]));
+    }
+
+    #[test]
+    fn signs_alone_prove_nothing() {
+        assert_eq!(fit("{} ({})", "{…} ({!})", "a foreign tool (says this)"), None);
+        assert_eq!(fit("{} ({})", "{…} ({!})", "known thing (in a way) (says this)"), Some(vec!["known thing", "in a way) (says this"]));
+        assert_eq!(fit("{} ({})", "{…+} ({!})", "known thing (in a way) (says this)"), Some(vec!["known thing (in a way)", "says this"]));
+        assert_eq!(fit("{}: {}", "{}: {…}", "web: known"), Some(vec!["web", "known"]));
     }
 
     #[test]
@@ -238,9 +288,9 @@ mod tests {
         let t = template("{} is {} is {} is {} on", "{…} {…} {…} {…}").unwrap();
         let line = format!("{} x", "a is ".repeat(30_000));
         let mut fuel = 50_000;
-        assert_eq!(t.fit(&format!("{line} on"), &|_| false, &mut fuel).map(|found| found.len()), Some(4));
-        assert_eq!(t.fit(&line, &|_| false, &mut fuel), None);
+        assert_eq!(t.fit(&format!("{line} on"), &Little, &mut fuel).map(|found| found.len()), Some(4));
+        assert_eq!(t.fit(&line, &Little, &mut fuel), None);
         let t = template("{} is {} was {} is {} on", "{…} {…} {…} {…}").unwrap();
-        assert_eq!(t.fit(&format!("{line} on"), &|_| false, &mut fuel), None);
+        assert_eq!(t.fit(&format!("{line} on"), &Little, &mut fuel), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Finds the texts in the source: string literals, with `{}` for what is filled in, line by line.
 
-use clap::{Command, CommandFactory};
+use clap::CommandFactory;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -153,9 +154,9 @@ fn without_names(literal: &str) -> String {
 }
 
 /// The names of what a person types; a text that begins with one is a command, and stays as it is.
-const COMMANDS: [&str; 13] = [
+pub const COMMANDS: [&str; 16] = [
     "xen-migrate ", "xen-drbd-auto ", "migrate2 ", "/etc/init.d/", "drbdadm ", "drbdsetup ", "ssh ", "ssh-keygen ", "chmod ", "chown ",
-    "getent ", "xl ", "cat ",
+    "getent ", "xl ", "xm ", "cat ", "crm_resource ", "rm ",
 ];
 
 /// Whether somebody could want to read it: words with a blank between them, and no command.
@@ -190,17 +191,27 @@ pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// What the help of all commands asks the catalog for, and what the man pages make of it.
+/// What the help of all commands asks the catalog for.
 pub fn help() -> BTreeSet<String> {
-    let mut asked = BTreeSet::new();
+    let asked = RefCell::new(BTreeSet::new());
     for command in [xen_migrate::cli::Cli::command(), xen_drbd_auto::cli::Cli::command()] {
-        let note = |text: &str| {
-            asked.insert(text.to_string());
-            None::<String>
-        };
-        let note = std::cell::RefCell::new(note);
-        let mut built: Command = help::in_words_of(command, &|text| (note.borrow_mut())(text));
-        built.build();
+        help::in_words_of(command, &|text| {
+            asked.borrow_mut().insert(text.to_string());
+            None
+        });
     }
-    asked
+    asked.into_inner()
+}
+
+/// All that the help of all commands says beside the options, each line as it stands in the source.
+pub fn prose() -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    let mut commands = vec![xen_migrate::cli::Cli::command(), xen_drbd_auto::cli::Cli::command()];
+    while let Some(command) = commands.pop() {
+        for text in [command.get_about(), command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+            lines.extend(text.to_string().lines().map(|line| line.trim().to_string()));
+        }
+        commands.extend(command.get_subcommands().cloned());
+    }
+    lines
 }

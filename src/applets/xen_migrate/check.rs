@@ -229,7 +229,9 @@ fn tell(setting: Setting<'_>, found: &[Finding]) {
         let advice = finding.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
         let what = finding.what.replace('\n', "; ");
         let level = setting.world.word(&finding.level.to_string());
-        let line = format!("{level:<7}  {:<width$}  {what}{}", finding.about, advice.replace('\n', "; "));
+        // What it is about is a name, or else the very thing that is checked.
+        let about = if finding.about == finding.check { setting.world.word(&finding.about) } else { finding.about.clone() };
+        let line = format!("{level:<7}  {about:<width$}  {what}{}", advice.replace('\n', "; "));
         setting.world.say(To::Out, &printable(line.trim_end()));
     }
 }
