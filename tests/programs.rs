@@ -102,7 +102,12 @@ impl Place {
 
     fn lab(&self, words: &[&str]) -> Output {
         let mut command = Command::new(Programs::lab_beside_test().unwrap());
-        command.args(["--tool", TOOL]).args(words).env("LC_ALL", "C").env("XEN_DRBD_LAB", self.temp.path()).env("TMPDIR", self.temp.path());
+        command
+            .args(["--tool", TOOL])
+            .args(words)
+            .env("LC_ALL", "C")
+            .env("XEN_DRBD_LAB", self.temp.path())
+            .env("TMPDIR", self.temp.path());
         command.stdin(Stdio::null()).output().unwrap()
     }
 }

@@ -22,7 +22,9 @@ use xen_drbd::tongue::{FRENCH, catalog};
 
 /// The texts of the source, as keys of a catalog, each with the place where it stands first.
 fn said() -> BTreeMap<String, String> {
-    source::texts("src", &|file| !["src/lab", "src/tongue", "src/applets/xen_drbd_auto/metrics.rs"].iter().any(|no| file.starts_with(no)))
+    source::texts("src", &|file| {
+        !["src/lab", "src/tongue", "src/applets/xen_drbd_auto/metrics.rs"].iter().any(|no| file.starts_with(no))
+    })
 }
 
 fn entries() -> Vec<catalog::Entry> {

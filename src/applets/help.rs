@@ -83,7 +83,8 @@ fn table(rows: &[&str], tr: Translate<'_>) -> Vec<String> {
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
-            let mut cells: Vec<String> = row.trim_start().split("  ").map(str::trim).filter(|c| !c.is_empty()).map(|c| cell(c, tr)).collect();
+            let mut cells: Vec<String> =
+                row.trim_start().split("  ").map(str::trim).filter(|c| !c.is_empty()).map(|c| cell(c, tr)).collect();
             // A row that begins in the second column.
             if row.len() - row.trim_start().len() > 8 {
                 cells.insert(0, String::new());
@@ -141,7 +142,9 @@ mod tests {
 
     fn tr(text: &str) -> Option<String> {
         let found = match text {
-            "Words that stand on two lines." => "Des mots qui tiennent sur deux lignes, et qui sont tellement longs en français qu'il en faut une de plus.",
+            "Words that stand on two lines." => {
+                "Des mots qui tiennent sur deux lignes, et qui sont tellement longs en français qu'il en faut une de plus."
+            }
             "done, or already so" => "fait, ou déjà ainsi",
             "refused: not safe" => "refusé : pas sûr",
             "Examples:" => "Exemples :",
@@ -167,7 +170,8 @@ mod tests {
 
     #[test]
     fn names_of_options_stay_and_their_words_do_not() {
-        let command = Command::new("a").subcommand(Command::new("ping").arg(Arg::new("host").value_name("HOST").required(true).help("The Dom0")));
+        let command = Command::new("a")
+            .subcommand(Command::new("ping").arg(Arg::new("host").value_name("HOST").required(true).help("The Dom0")));
         let mut command = in_words_of(command, &tr);
         let help = command.render_help().to_string();
         assert!(help.contains("a [VERBE]") || help.contains("a <VERBE>"), "{help}");

@@ -79,9 +79,13 @@ mod tests {
 
     #[test]
     fn without_accents_there_is_no_french() {
-        for environment in
-            ["LANG=fr_FR", "LANG=fr_FR@euro", "LANG=fr_FR.ISO-8859-15", "LANG=fr_FR.UTF-8 LC_CTYPE=C", "LANG=C LC_MESSAGES=fr_FR.UTF-8"]
-        {
+        for environment in [
+            "LANG=fr_FR",
+            "LANG=fr_FR@euro",
+            "LANG=fr_FR.ISO-8859-15",
+            "LANG=fr_FR.UTF-8 LC_CTYPE=C",
+            "LANG=C LC_MESSAGES=fr_FR.UTF-8",
+        ] {
             assert!(!french(environment), "{environment}");
         }
     }

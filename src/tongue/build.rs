@@ -1,5 +1,7 @@
 //! Run by cargo before the program is built: packs `fr.po` for the executable. A fault in it ends the build, with its line.
 
+#![allow(dead_code, reason = "what only the program needs of these files")]
+
 #[path = "catalog.rs"]
 mod catalog;
 #[path = "table.rs"]

@@ -221,9 +221,9 @@ impl Lore for Known<'_> {
         self.mind.words.contains_key(word)
     }
 
-    fn is_known(&self, text: &str) -> bool {
-        if self.depth > DEEPEST {
-            return false;
+    fn is_known(&self, text: &str, exactly: bool) -> bool {
+        if exactly || self.depth > DEEPEST {
+            return self.mind.text(text).is_some();
         }
         let mut work = Work { fuel: self.fuel.get(), left: vec![] };
         let known = self.mind.one(text, self.depth, &mut work).is_some();

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_out_again() {
-        let many: Vec<Entry> = (0..200).map(|n| entry("", &format!("{{}} runs on host {n}"), &format!("{{}} tourne sur l’hôte {n} …"))).collect();
+        let many: Vec<Entry> =
+            (0..200).map(|n| entry("", &format!("{{}} runs on host {n}"), &format!("{{}} tourne sur l’hôte {n} …"))).collect();
         for entries in [vec![], vec![entry("word", "running", "en marche")], many] {
             let packed = pack(&entries);
             assert_eq!(unpack(&packed), entries);

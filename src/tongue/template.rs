@@ -50,8 +50,8 @@ pub struct Template {
 pub trait Lore {
     /// One of the words that have an entry of their own.
     fn is_listed(&self, word: &str) -> bool;
-    /// A template, or an entry without places, knows this text as a whole.
-    fn is_known(&self, text: &str) -> bool;
+    /// An entry without places knows this text as a whole, or a template does. `exactly`: only the first.
+    fn is_known(&self, text: &str, exactly: bool) -> bool;
 }
 
 /// How much work may still be done on a line.
@@ -112,14 +112,7 @@ impl Template {
     }
 
     /// Fills the places from this one on.
-    fn rest<'t>(
-        &self,
-        place: usize,
-        text: &'t str,
-        lore: &dyn Lore,
-        fuel: &mut Fuel,
-        found: &mut Vec<&'t str>,
-    ) -> bool {
+    fn rest<'t>(&self, place: usize, text: &'t str, lore: &dyn Lore, fuel: &mut Fuel, found: &mut Vec<&'t str>) -> bool {
         let kind = self.kinds[place];
         let may = |piece: &str| match kind {
             Kind::Word => {
@@ -128,7 +121,10 @@ impl Template {
             }
             Kind::Listed => lore.is_listed(piece.trim()),
             Kind::Number => !piece.trim().is_empty() && piece.trim().bytes().all(|b| b.is_ascii_digit()),
-            Kind::Text | Kind::LongText => self.proof != Some(place) || lore.is_known(piece.trim()),
+            Kind::Text | Kind::LongText => {
+                // Three blanks stand before a remark about a command, two before the reason of a deed.
+                self.proof != Some(place) || (!piece.ends_with(' ') && lore.is_known(piece.trim(), place == 0))
+            }
             Kind::Raw => true,
         };
         if place + 1 == self.kinds.len() {
@@ -232,7 +228,7 @@ mod tests {
         fn is_listed(&self, word: &str) -> bool {
             word == "running"
         }
-        fn is_known(&self, text: &str) -> bool {
+        fn is_known(&self, text: &str, _: bool) -> bool {
             text.starts_with("known")
         }
     }
@@ -262,8 +258,14 @@ mod tests {
     #[test]
     fn signs_alone_prove_nothing() {
         assert_eq!(fit("{} ({})", "{…} ({!})", "a foreign tool (says this)"), None);
-        assert_eq!(fit("{} ({})", "{…} ({!})", "known thing (in a way) (says this)"), Some(vec!["known thing", "in a way) (says this"]));
-        assert_eq!(fit("{} ({})", "{…+} ({!})", "known thing (in a way) (says this)"), Some(vec!["known thing (in a way)", "says this"]));
+        assert_eq!(
+            fit("{} ({})", "{…} ({!})", "known thing (in a way) (says this)"),
+            Some(vec!["known thing", "in a way) (says this"])
+        );
+        assert_eq!(
+            fit("{} ({})", "{…+} ({!})", "known thing (in a way) (says this)"),
+            Some(vec!["known thing (in a way)", "says this"])
+        );
         assert_eq!(fit("{}: {}", "{}: {…}", "web: known"), Some(vec!["web", "known"]));
     }
 

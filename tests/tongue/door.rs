@@ -73,7 +73,10 @@ fn a_table_is_laid_out_in_the_words_that_are_shown() {
     let shown = run(&lab, "xen-drbd-auto status").out;
     assert!(shown.contains("  existe    ") || shown.contains("  démarré   "), "{shown}");
     let shown = run(&lab, "xen-migrate check").out;
-    assert!(shown.lines().all(|line| line.starts_with("bon      ") || line.starts_with("avertis.") || line.starts_with("faute    ")), "{shown}");
+    assert!(
+        shown.lines().all(|line| line.starts_with("bon      ") || line.starts_with("avertis.") || line.starts_with("faute    ")),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -119,7 +122,9 @@ fn the_executable_speaks_what_its_environment_asks_for() {
     let french = said(&[FRENCH]);
     assert!(french.starts_with("erreur\u{a0}: verbe inconnu «\u{a0}frobnicate\u{a0}»"), "{french}");
     assert!(french.contains("Utilisation\u{a0}: xen-migrate [OPTIONS] <VERBE>"), "{french}");
-    for environment in [[FRENCH, ("LC_ALL", "C")], [("LANG", "fr_FR"), ("LANGUAGE", "")], [("LANG", "fr_FR@euro"), ("LANGUAGE", "fr")]] {
+    for environment in
+        [[FRENCH, ("LC_ALL", "C")], [("LANG", "fr_FR"), ("LANGUAGE", "")], [("LANG", "fr_FR@euro"), ("LANGUAGE", "fr")]]
+    {
         assert_eq!(said(&environment), english, "{environment:?}");
     }
     assert_eq!(said(&[("LANG", "en_GB.UTF-8"), ("LANGUAGE", "fr:en")]), french);
@@ -127,13 +132,20 @@ fn the_executable_speaks_what_its_environment_asks_for() {
 
 #[test]
 fn nobody_but_a_person_is_answered_in_french() {
-    for words in [&["xen-drbd-auto", "init-info"][..], &["xen-drbd-auto", "status", "--json"], &["xen-drbd-auto", "status", "--metrics"]] {
+    for words in
+        [&["xen-drbd-auto", "init-info"][..], &["xen-drbd-auto", "status", "--json"], &["xen-drbd-auto", "status", "--metrics"]]
+    {
         let (plain, other) = (program(words, &[]), program(words, &[FRENCH]));
         assert!(!plain.stdout.is_empty(), "{words:?}: {}", text(&plain.stderr));
         assert_eq!((plain.status.code(), text(&plain.stdout)), (other.status.code(), text(&other.stdout)), "{words:?}");
     }
     // What goes to a peer or into the log, on either output, whatever sshd or the service manager have set.
-    for words in [&["migrate2"][..], &["xen-migrate", "migrate2", "--peer", "b"], &["xen-drbd-auto", "keep", "x", "true"], &["xen-drbd-auto", "keep", "0", "/no/such"]] {
+    for words in [
+        &["migrate2"][..],
+        &["xen-migrate", "migrate2", "--peer", "b"],
+        &["xen-drbd-auto", "keep", "x", "true"],
+        &["xen-drbd-auto", "keep", "0", "/no/such"],
+    ] {
         let (plain, other) = (program(words, &[]), program(words, &[FRENCH, ("LANGUAGE", "fr")]));
         assert!(!plain.stderr.is_empty(), "{words:?}");
         assert_eq!((text(&plain.stdout), text(&plain.stderr)), (text(&other.stdout), text(&other.stderr)), "{words:?}");
@@ -148,14 +160,21 @@ fn help_and_usage_are_french_to_the_last_word() {
     let verbs = |program: &str| -> Vec<String> {
         let shown = text(&program_of(program, &["--help"], &[]).stdout);
         let part = shown.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default().to_string();
-        part.lines().filter_map(|line| line.strip_prefix("  ").filter(|l| !l.starts_with(' '))?.split(' ').next().map(String::from)).collect()
+        part.lines()
+            .filter_map(|line| line.strip_prefix("  ").filter(|l| !l.starts_with(' '))?.split(' ').next().map(String::from))
+            .collect()
     };
     for name in ["xen-migrate", "xen-drbd-auto"] {
         let mut lines = vec![vec![], vec!["--help".to_string()], vec!["-h".to_string()]];
         let verbs = verbs(name);
         assert!(verbs.len() > 5, "{verbs:?}");
         // No person asks migrate2 for help, so it answers in English.
-        lines.extend(verbs.iter().filter(|v| !["help", "migrate2"].contains(&v.as_str())).map(|verb| vec![verb.clone(), "--help".to_string()]));
+        lines.extend(
+            verbs
+                .iter()
+                .filter(|v| !["help", "migrate2"].contains(&v.as_str()))
+                .map(|verb| vec![verb.clone(), "--help".to_string()]),
+        );
         for line in lines {
             let words: Vec<&str> = line.iter().map(String::as_str).collect();
             let shown = |environment: &[(&str, &str)]| {

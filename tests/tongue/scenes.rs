@@ -67,7 +67,10 @@ fn what_the_scenes_show_is_interpreted_to_its_last_word() {
             }
         }
     }
-    let told: Vec<String> = left.iter().map(|(piece, (scene, line))| format!("{piece}\n    in {scene}: {line}\n    -> {}", french.say(line))).collect();
+    let told: Vec<String> = left
+        .iter()
+        .map(|(piece, (scene, line))| format!("{piece}\n    in {scene}: {line}\n    -> {}", french.say(line)))
+        .collect();
     assert!(told.is_empty(), "{} pieces stay English:\n{}", told.len(), told.join("\n"));
     let idle: Vec<_> = excused.iter().filter(|excuse| !used.contains(*excuse)).collect();
     assert!(idle.is_empty(), "tests/tongue/leftovers.txt excuses what no scene shows: {idle:?}");

@@ -77,7 +77,9 @@ fn literals(text: &str) -> Vec<(usize, String)> {
                 continue;
             }
             // A character, not a lifetime.
-            '\'' if chars.get(at + 1) == Some(&'\\') => at += 2 + chars[at + 2..].iter().position(|c| *c == '\'').unwrap_or(0).max(1),
+            '\'' if chars.get(at + 1) == Some(&'\\') => {
+                at += 2 + chars[at + 2..].iter().position(|c| *c == '\'').unwrap_or(0).max(1)
+            }
             '\'' if chars.get(at + 2) == Some(&'\'') => at += 2,
             'r' if at == 0 || !is_word(chars[at - 1]) || chars[at - 1] == 'b' => {
                 let marks = chars[at + 1..].iter().take_while(|c| **c == '#').count();
@@ -155,8 +157,8 @@ fn without_names(literal: &str) -> String {
 
 /// The names of what a person types; a text that begins with one is a command, and stays as it is.
 pub const COMMANDS: [&str; 16] = [
-    "xen-migrate ", "xen-drbd-auto ", "migrate2 ", "/etc/init.d/", "drbdadm ", "drbdsetup ", "ssh ", "ssh-keygen ", "chmod ", "chown ",
-    "getent ", "xl ", "xm ", "cat ", "crm_resource ", "rm ",
+    "xen-migrate ", "xen-drbd-auto ", "migrate2 ", "/etc/init.d/", "drbdadm ", "drbdsetup ", "ssh ", "ssh-keygen ", "chmod ",
+    "chown ", "getent ", "xl ", "xm ", "cat ", "crm_resource ", "rm ",
 ];
 
 /// Whether somebody could want to read it: words with a blank between them, and no command.

@@ -146,7 +146,14 @@ fn table(setting: Setting<'_>, domus: &[DomuLine]) {
             _ => dash(line.host.as_ref().map(HostName::to_string)),
         };
         let home = dash(line.home.as_ref().map(HostName::to_string));
-        rows.push([line.domu.to_string(), host, setting.world.word(line.state), dash(disks.next()), home, dash(line.since.clone())]);
+        rows.push([
+            line.domu.to_string(),
+            host,
+            setting.world.word(line.state),
+            dash(disks.next()),
+            home,
+            dash(line.since.clone()),
+        ]);
         rows.extend(disks.map(|disk| ["", "", "", disk.as_str(), "", ""].map(String::from)));
     }
     let widths: Vec<usize> = (0..6).map(|n| rows.iter().map(|r| r[n].chars().count()).max().unwrap_or(0)).collect();

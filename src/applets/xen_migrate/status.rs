@@ -390,7 +390,8 @@ fn table_of(setting: Setting<'_>, ground: &Ground, lines: &[Line]) {
         };
         return say(&text);
     }
-    let mut rows: Vec<[String; 5]> = vec![["DOMU", "WHERE", "STATE", "DISKS  (here/peer)", "SINCE"].map(|w| setting.world.word(w))];
+    let mut rows: Vec<[String; 5]> =
+        vec![["DOMU", "WHERE", "STATE", "DISKS  (here/peer)", "SINCE"].map(|w| setting.world.word(w))];
     for line in lines {
         let mut disks: Vec<String> = line.resources.iter().map(short).collect();
         if disks.is_empty() {
