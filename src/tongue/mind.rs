@@ -77,7 +77,7 @@ impl Mind {
     pub fn leftovers(&self, line: &str) -> Vec<String> {
         let mut work = Work { fuel: FUEL, left: vec![] };
         let (_, body, _) = trimmed(line);
-        if self.piece(body, 0, &mut work).is_none() && self.whole.get(body).is_none() {
+        if self.piece(body, 0, &mut work).is_none() && !self.whole.contains_key(body) {
             keep(body, &mut work);
         }
         work.left
