@@ -11,6 +11,9 @@
 
 use super::catalog::Entry;
 
+/// No byte stands for more than so many: what is damaged must not grow without end.
+const LONGEST: usize = 1024;
+
 /// Packs entries.
 #[allow(dead_code, reason = "the build asks, and a test")]
 pub fn pack(entries: &[Entry]) -> Vec<u8> {
@@ -59,22 +62,15 @@ pub fn pack(entries: &[Entry]) -> Vec<u8> {
 pub fn unpack(packed: &[u8]) -> Vec<Entry> {
     let Some((count, rest)) = packed.split_first() else { return vec![] };
     let Some((pairs, text)) = rest.split_at_checked(usize::from(*count) * 3) else { return vec![] };
-    let mut stands_for: [Option<(u8, u8)>; 256] = [None; 256];
+    // What each byte stands for. A pair is made of what was there before it, so this ends, whatever the bytes are.
+    let mut words: Vec<Vec<u8>> = (0..=u8::MAX).map(|byte| vec![byte]).collect();
     for pair in pairs.chunks_exact(3) {
-        stands_for[usize::from(pair[0])] = Some((pair[1], pair[2]));
-    }
-    let mut plain = Vec::with_capacity(text.len() * 2);
-    let mut waiting = Vec::new();
-    for byte in text {
-        waiting.push(*byte);
-        while let Some(byte) = waiting.pop() {
-            match stands_for[usize::from(byte)] {
-                // The second waits while the first is taken apart. A pair is made of what was there before it, so this ends.
-                Some((first, second)) if waiting.len() < 1000 => waiting.extend([second, first]),
-                _ => plain.push(byte),
-            }
+        let word = [words[usize::from(pair[1])].as_slice(), &words[usize::from(pair[2])]].concat();
+        if word.len() <= LONGEST {
+            words[usize::from(pair[0])] = word;
         }
     }
+    let plain: Vec<u8> = text.iter().flat_map(|byte| words[usize::from(*byte)].iter().copied()).collect();
     let field = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
     plain
         .split(|byte| *byte == 2)

@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_text_that_contains_what_follows_it_is_tried_again() {
         assert_eq!(fit("{} is {}.", "{…} {}", "what is here is web."), Some(vec!["what is here", "web"]));
-        assert_eq!(fit("{}: {}: {}", "{} {} {…}", "a: b: c: d"), Some(vec!["a", "b", "c: d"]));
+        assert_eq!(fit("{}: of {}: {}", "{} {} {…}", "a: of b: c: d"), Some(vec!["a", "b", "c: d"]));
     }
 
     #[test]
