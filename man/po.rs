@@ -1,12 +1,14 @@
-//! The French of the pages: `fr.po`, in the plain subset of gettext's format (msgid, msgstr, comments, strings on several lines).
+//! The French of the pages: `fr.po` for their prose, and the program's own catalog for what they say of its command line.
 //!
 //! The English text is the key, as everywhere in gettext. What changed in English is therefore without French until somebody has looked at
 //! it again, and a test says so; meanwhile the page shows the English.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use xen_drbd::tongue::{self, catalog};
 
-const FRENCH: &str = include_str!("fr.po");
+/// The prose of the pages. What they say of options and verbs is the program's own `--help`, whose French is the program's.
+const PROSE: &str = include_str!("fr.po");
 
 /// A language, and what was asked for in vain.
 pub struct Catalog {
@@ -25,7 +27,16 @@ impl Catalog {
 
     /// French.
     pub fn french() -> Result<Catalog, String> {
-        Ok(Catalog { language: Some("fr"), words: parse(FRENCH)?, ..Catalog::none() })
+        let mut words = BTreeMap::new();
+        for (file, text) in [("man/fr.po", PROSE), ("src/tongue/fr.po", tongue::FRENCH)] {
+            for entry in catalog::parse(text).map_err(|why| format!("{file}:{why}"))? {
+                let key = entry.id.clone();
+                if entry.context.is_empty() && words.insert(entry.id, entry.text).is_some() {
+                    return Err(format!("{file}:{}: {key:?} is in both catalogs", entry.line));
+                }
+            }
+        }
+        Ok(Catalog { language: Some("fr"), words, ..Catalog::none() })
     }
 
     /// The text in this language.
@@ -35,7 +46,7 @@ impl Catalog {
         }
         self.asked.borrow_mut().insert(text.to_string());
         match self.words.get(text).filter(|found| !found.is_empty()) {
-            Some(found) => typeset(found),
+            Some(found) => catalog::typeset(found),
             None => {
                 let mut missing = self.missing.borrow_mut();
                 if !missing.iter().any(|there| there == text) {
@@ -55,15 +66,9 @@ impl Catalog {
     #[allow(dead_code, reason = "a test asks")]
     pub fn stale(&self) -> Vec<String> {
         let asked = self.asked.borrow();
-        self.words.keys().filter(|key| !key.is_empty() && !asked.contains(*key)).cloned().collect()
+        let prose = catalog::parse(PROSE).unwrap_or_default();
+        prose.into_iter().map(|e| e.id).filter(|key| !asked.contains(key)).collect()
     }
-}
-
-/// French has a blank before these signs, and no line may break there.
-fn typeset(text: &str) -> String {
-    [":", ";", "?", "!", "»"]
-        .iter()
-        .fold(text.replace("« ", "«\u{a0}"), |text, sign| text.replace(&format!(" {sign}"), &format!("\u{a0}{sign}")))
 }
 
 /// Whether there is anything to translate beside what is marked as it is.
@@ -74,61 +79,4 @@ fn has_words(text: &str) -> bool {
 
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
-}
-
-/// Reads a file of the kind. An error names its line.
-pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let mut words = BTreeMap::new();
-    let mut entry: Option<(String, Option<String>)> = None;
-    for (number, line) in text.lines().enumerate() {
-        let fault = |what: &str| format!("man/fr.po:{}: {what}", number + 1);
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if let Some(rest) = line.strip_prefix("msgid ") {
-            keep(&mut words, entry.take()).map_err(|what| fault(&what))?;
-            entry = Some((unquoted(rest).ok_or_else(|| fault("a string in quotes is expected"))?, None));
-            continue;
-        }
-        let (key, value) = entry.as_mut().ok_or_else(|| fault("msgid is expected"))?;
-        let (target, rest) = match (line.strip_prefix("msgstr "), value) {
-            (Some(rest), value @ None) => (value.insert(String::new()), rest),
-            (Some(_), Some(_)) => return Err(fault("a second msgstr")),
-            (None, Some(value)) => (value, line),
-            (None, None) => (key, line),
-        };
-        target.push_str(&unquoted(rest).ok_or_else(|| fault("a string in quotes is expected"))?);
-    }
-    keep(&mut words, entry)?;
-    Ok(words)
-}
-
-fn keep(words: &mut BTreeMap<String, String>, entry: Option<(String, Option<String>)>) -> Result<(), String> {
-    match entry {
-        None => Ok(()),
-        Some((key, None)) => Err(format!("{key:?} has no msgstr")),
-        Some((key, Some(value))) => match words.insert(key.clone(), value) {
-            None => Ok(()),
-            Some(_) => Err(format!("{key:?} is there twice")),
-        },
-    }
-}
-
-fn unquoted(text: &str) -> Option<String> {
-    let inner = text.trim().strip_prefix('"')?.strip_suffix('"')?;
-    let mut plain = String::new();
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => plain.push(match chars.next()? {
-                'n' => '\n',
-                't' => '\t',
-                other => other,
-            }),
-            '"' => return None,
-            other => plain.push(other),
-        }
-    }
-    Some(plain)
 }

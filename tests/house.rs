@@ -11,11 +11,12 @@ const MOST_LINES: usize = 600;
 const LONGER: [(&str, &str); 0] = [];
 
 /// Which rooms a room may import. The lab stands outside: it imports what it pretends for, and nothing imports it.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("core", &["core"]),
-    ("adapters", &["core", "adapters"]),
-    ("applets", &["core", "adapters", "applets"]),
-    ("lab", &["core", "adapters", "applets", "lab"]),
+    ("tongue", &["tongue"]),
+    ("adapters", &["core", "tongue", "adapters"]),
+    ("applets", &["core", "tongue", "adapters", "applets"]),
+    ("lab", &["core", "tongue", "adapters", "applets", "lab"]),
 ];
 
 /// What `core` has no use for: the world comes to it as values.

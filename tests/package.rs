@@ -81,16 +81,6 @@ fn both_languages_say_the_same_things_in_the_same_order() {
 }
 
 #[test]
-fn a_damaged_catalog_is_told_with_its_line() {
-    for (text, line) in [("msgstr \"x\"\n", 1), ("msgid \"a\"\nmsgstr x\n", 2), ("\nmsgid \"a\"\nmsgid \"b\"\n", 3)] {
-        let why = po::parse(text).expect_err(text);
-        assert!(why.starts_with(&format!("man/fr.po:{line}: ")), "{why}");
-    }
-    let read = po::parse("# c\nmsgid \"\"\n\"a \\\"b\\\"\\n\"\nmsgstr \"x\"\n\"y\"\n").expect("a plain one");
-    assert_eq!(read.get("a \"b\"\n").map(String::as_str), Some("xy"));
-}
-
-#[test]
 fn the_page_of_the_lab_has_every_verb_of_the_lab() {
     let source = read("src/lab/cli/mod.rs");
     let verbs = source.split_once("enum Verb {").expect("enum Verb").1.split_once("\n}").expect("its end").0;

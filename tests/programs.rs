@@ -102,7 +102,12 @@ impl Place {
 
     fn lab(&self, words: &[&str]) -> Output {
         let mut command = Command::new(Programs::lab_beside_test().unwrap());
-        command.args(["--tool", TOOL]).args(words).env("XEN_DRBD_LAB", self.temp.path()).env("TMPDIR", self.temp.path());
+        command
+            .args(["--tool", TOOL])
+            .args(words)
+            .env("LC_ALL", "C")
+            .env("XEN_DRBD_LAB", self.temp.path())
+            .env("TMPDIR", self.temp.path());
         command.stdin(Stdio::null()).output().unwrap()
     }
 }
@@ -469,7 +474,7 @@ fn a_shell_on_a_dom0_has_its_programs() {
     use std::io::Write;
     let temp = tempfile::tempdir().unwrap();
     let mut command = Command::new(Programs::lab_beside_test().unwrap());
-    command.args(["--tool", TOOL, "shell", "alpha"]).env("XEN_DRBD_LAB", temp.path());
+    command.args(["--tool", TOOL, "shell", "alpha"]).env("LC_ALL", "C").env("XEN_DRBD_LAB", temp.path());
     // No fleet yet: it is made.
     let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let script = b"hostname\nxen-migrate status my-domu-4\ncat etc/xen/migrate-tab.txt\nexit 7\n";

@@ -18,11 +18,15 @@ pub mod store;
 pub mod survey;
 pub mod xen;
 
+use crate::tongue::Tongue;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
+
+/// What is said where nobody asked for another language.
+static ENGLISH: Tongue = Tongue::english();
 
 /// What can be done to the world, and nothing else.
 ///
@@ -135,11 +139,24 @@ pub trait World {
     fn notify(&self, state: &str);
 
     /// A line for the person (or the peer) that called us. That nobody reads it is no error.
+    ///
+    /// It is English, and put into the language of the person here and nowhere before ([`crate::tongue`]); what goes [`To::Machine`]
+    /// or [`To::Log`] stays as it is.
     fn say(&self, to: To, line: &str);
 
     /// The columns and lines that the terminal on standard error has now, where there is one and it tells.
     fn window(&self) -> Option<(u16, u16)> {
         None
+    }
+
+    /// A word of a table in the language of the person: columns are laid out before they are said.
+    fn word(&self, word: &str) -> String {
+        self.tongue().word(word)
+    }
+
+    /// The language of the person, for `--help`, which is laid out before it is said as well.
+    fn tongue(&self) -> &Tongue {
+        &ENGLISH
     }
 }
 
@@ -169,8 +186,10 @@ pub enum LockError {
 /// Where a line goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
-    /// Standard output: the answer.
+    /// Standard output: the answer, for a person.
     Out,
+    /// Standard output: the answer, for a machine or a peer. It is the same whatever language the person reads.
+    Machine,
     /// Standard error: what went wrong, and progress.
     Err,
     /// The system's log: decisions that must be found later.

@@ -1,5 +1,6 @@
 //! What the command lines of all applets have in common.
 
+use super::help;
 use crate::adapters::{To, World};
 use crate::core::names::{BadName, DomuName};
 use crate::core::xen::Toolstack;
@@ -23,7 +24,12 @@ pub struct Everywhere {
 /// Reads the arguments (without `argv[0]`) of the applet of that name. The error is the exit code: help was shown, or what is wrong told.
 pub fn read<C: Parser>(world: &dyn World, name: &str, args: &[String]) -> Result<C, i32> {
     let argv = std::iter::once(name.to_string()).chain(args.iter().cloned());
-    C::try_parse_from(argv).map_err(|error| {
+    let tongue = world.tongue();
+    let command = match tongue.is_foreign() {
+        true => help::in_words_of(C::command(), &|text| tongue.text(text).map(str::to_string)),
+        false => C::command(),
+    };
+    command.try_get_matches_from(argv).and_then(|matches| C::from_arg_matches(&matches)).map_err(|error| {
         let to = if error.use_stderr() { To::Err } else { To::Out };
         world.say(to, error.render().to_string().trim_end());
         error.exit_code()

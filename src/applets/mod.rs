@@ -2,11 +2,13 @@
 
 pub mod cli;
 pub mod exit;
+pub mod help;
 pub mod xen_drbd_auto;
 pub mod xen_migrate;
 
 use crate::adapters::real::{Real, hand_on_nothing};
 use crate::adapters::{To, World};
+use crate::tongue::Tongue;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,10 @@ use std::process::ExitCode;
 
 /// The names of the executable. `symlinks.sh` makes them; a test holds the two lists against each other.
 pub const NAMES: [&str; 3] = ["xen-migrate", "xen-drbd-auto", "migrate2"];
+
+/// No person hears what is said under these verbs, nor what the forced command says: the system's log does, or another part of this
+/// program.
+const NOBODYS: [&str; 3] = ["daemon", "keep", "init-info"];
 
 /// What an applet is told besides its arguments: the parts of the environment that mean something to it.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +46,10 @@ pub fn main(argv: Vec<OsString>) -> ExitCode {
     }
     if let Some(folders) = early("--path", &argv) {
         real.path = in_front(&folders, &real.path);
+    }
+    // A peer reads another language, and the service manager keeps what is said for days.
+    if !is_forced_command(&argv) && !verb(&argv).is_some_and(|verb| NOBODYS.contains(&verb)) {
+        real.tongue = Tongue::asked(&|name| std::env::var(name).ok());
     }
     // What its daemon decides is looked for under its own name.
     if argv.iter().take(2).any(|word| applet_name(word) == "xen-drbd-auto") {
@@ -81,6 +91,20 @@ fn early(option: &str, argv: &[String]) -> Option<String> {
         }
         if let Some(value) = word.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')) {
             return Some(value.to_string());
+        }
+    }
+    None
+}
+
+/// The verb: the first word behind the applet's name that is neither an option nor the value of one.
+fn verb(argv: &[String]) -> Option<&str> {
+    let applet = argv.iter().take(2).position(|word| NAMES.contains(&applet_name(word).as_str()))?;
+    let mut words = argv[applet + 1..].iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--root" | "--path" | "--toolstack" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            verb => return Some(verb),
         }
     }
     None
@@ -154,6 +178,16 @@ mod tests {
     fn folders_for_the_tools_come_first_and_do_not_replace_the_others() {
         assert_eq!(in_front("/a b:/c", OsStr::new("/usr/bin:/bin")), "/a b:/c:/usr/bin:/bin");
         assert_eq!(in_front("/a", OsStr::new("")), "/a");
+    }
+
+    #[test]
+    fn the_verb_is_found_behind_options() {
+        let verb = |line: &str| verb(&line.split(' ').map(String::from).collect::<Vec<_>>()).map(String::from);
+        assert_eq!(verb("/usr/bin/xen-drbd-auto --root /x daemon --start").as_deref(), Some("daemon"));
+        assert_eq!(verb("xen-drbd xen-drbd-auto --root=/x keep 0 xl"), Some("keep".to_string()));
+        assert_eq!(verb("xen-migrate migrate daemon").as_deref(), Some("migrate"));
+        assert_eq!(verb("xen-migrate --help"), None);
+        assert_eq!(verb("xen-drbd daemon"), None);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub use world::LabWorld;
 
 use crate::adapters::World;
 use crate::applets::Surroundings;
+use crate::tongue::Tongue;
 use faults::Moment;
 use model::Stdin;
 use model::xen::Life;
@@ -68,6 +69,8 @@ pub struct Lab {
     lines: RefCell<BTreeMap<usize, Lines>>,
     /// Where the programs are processes of the real system.
     outside: RefCell<Option<Rc<dyn Outside>>>,
+    /// The language of whoever types the commands.
+    tongue: RefCell<Rc<Tongue>>,
     /// Who waits in the background.
     background: RefCell<Vec<background::Background>>,
 }
@@ -125,6 +128,7 @@ impl Lab {
             depth: Cell::new(0),
             lines: RefCell::default(),
             outside: RefCell::default(),
+            tongue: RefCell::default(),
             background: RefCell::default(),
         }
     }
@@ -137,6 +141,11 @@ impl Lab {
     /// Changes the fleet directly.
     pub fn with<T>(&self, f: impl FnOnce(&mut Fleet) -> T) -> T {
         f(&mut self.fleet.borrow_mut())
+    }
+
+    /// From now on whoever types commands reads this language. What one Dom0 says to another stays English.
+    pub fn speak(&self, tongue: Tongue) {
+        *self.tongue.borrow_mut() = Rc::new(tongue);
     }
 
     /// A person runs a command on a host: one of our tools, or a program of the host.
@@ -176,7 +185,7 @@ impl Lab {
             }
             pid
         });
-        let world = LabWorld::new(self, host, pid);
+        let world = LabWorld::new(self, host, pid).speaking(Rc::clone(&self.tongue.borrow()));
         let ended = self.boundary(pid, || self.exec(&world, &argv, &Surroundings::default()));
         let (out, err) = world.taken();
         drop(world);

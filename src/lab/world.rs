@@ -6,6 +6,7 @@ use super::{Killed, Lab};
 use crate::adapters::{
     Access, Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
 };
+use crate::tongue::Tongue;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,8 @@ pub struct LabWorld<'a> {
     reader: Option<&'a dyn Watching>,
     out: RefCell<String>,
     err: RefCell<String>,
+    /// The language of whoever reads those two.
+    tongue: Rc<Tongue>,
 }
 
 impl<'a> LabWorld<'a> {
@@ -46,7 +49,14 @@ impl<'a> LabWorld<'a> {
             reader: None,
             out: RefCell::default(),
             err: RefCell::default(),
+            tongue: Rc::default(),
         }
+    }
+
+    /// The same for a process that a person has started.
+    pub(crate) fn speaking(mut self, tongue: Rc<Tongue>) -> LabWorld<'a> {
+        self.tongue = tongue;
+        self
     }
 
     /// The same for a process whose standard input and output lead to a migration.
@@ -389,22 +399,28 @@ impl World for LabWorld<'_> {
         })
     }
 
+    fn tongue(&self) -> &Tongue {
+        &self.tongue
+    }
+
     fn say(&self, to: To, line: &str) {
         match to {
             To::Log => self.lab.with(|f| {
                 f.log(format!("{}[{}] log: {line}", self.host, self.pid));
                 f.host_mut(&self.host).syslog.push(line.to_string());
             }),
-            To::Out | To::Err if !self.heard() => {}
-            To::Out => {
-                self.out.borrow_mut().push_str(line);
+            To::Out | To::Err | To::Machine if !self.heard() => {}
+            To::Out | To::Machine => {
+                let line = if to == To::Out { self.tongue.say(line) } else { line.into() };
+                self.out.borrow_mut().push_str(&line);
                 self.out.borrow_mut().push('\n');
             }
             To::Err => {
+                let line = self.tongue.say(line);
                 if let Some(reader) = self.reader {
                     line.lines().for_each(|l| reader.line(l));
                 }
-                self.err.borrow_mut().push_str(line);
+                self.err.borrow_mut().push_str(&line);
                 self.err.borrow_mut().push('\n');
             }
         }

@@ -23,6 +23,7 @@ mod watch;
 pub use background::{BROKE_ITS_LIMIT, become_bound, hand_on_nothing};
 
 use super::{Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
+use crate::tongue::Tongue;
 use signals::Signals;
 use std::env;
 use std::ffi::OsString;
@@ -39,6 +40,8 @@ pub struct Real {
     pub path: OsString,
     /// The name in front of the lines in the system's log.
     pub tag: String,
+    /// The language of whoever reads our standard output and error.
+    pub tongue: Tongue,
     /// How long things may take that have no limit of their own.
     patience: Patience,
     /// Put in front of every path, when there is one.
@@ -56,6 +59,7 @@ impl Real {
         Real {
             path: env::var_os("PATH").unwrap_or_default(),
             tag: "xen-migrate".to_string(),
+            tongue: Tongue::english(),
             patience: Patience::default(),
             root,
             signals: Signals::new(),
@@ -204,8 +208,9 @@ impl World for Real {
     fn say(&self, to: To, line: &str) {
         // Nobody reads it any more (EPIPE), or it cannot be kept (ENOSPC): what we are doing matters more than telling it.
         match to {
-            To::Out => drop(tell(io::stdout().lock(), line)),
-            To::Err => drop(tell(io::stderr().lock(), line)),
+            To::Out => drop(tell(io::stdout().lock(), &self.tongue.say(line))),
+            To::Err => drop(tell(io::stderr().lock(), &self.tongue.say(line))),
+            To::Machine => drop(tell(io::stdout().lock(), line)),
             To::Log => self.log(line),
         }
     }
@@ -213,6 +218,10 @@ impl World for Real {
     fn window(&self) -> Option<(u16, u16)> {
         let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
         (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
+    }
+
+    fn tongue(&self) -> &Tongue {
+        &self.tongue
     }
 }
 

@@ -21,7 +21,7 @@ pub fn print(setting: Setting<'_>) -> Ended {
         took: took::last(world),
         now: Moment::from(world.now()),
     };
-    world.say(To::Out, seen.text().trim_end());
+    world.say(To::Machine, seen.text().trim_end());
     Ok(0)
 }
 

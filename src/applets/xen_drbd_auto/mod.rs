@@ -70,7 +70,7 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Verb::Keep { limit, words } => Ok(keep::keep(world, *limit, words)),
         Verb::Bound { parent, words } => Ok(keep::bound(world, *parent, words)),
         Verb::InitInfo => {
-            world.say(To::Out, lsb::HEADER.trim());
+            world.say(To::Machine, lsb::HEADER.trim());
             Ok(0)
         }
     };

@@ -55,7 +55,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
             "domus": domus,
             "notes": foreign.of_all(),
         });
-        world.say(To::Out, &all.to_string());
+        world.say(To::Machine, &all.to_string());
         return Ok(code);
     }
     let name = |file: &str, domu: &Option<String>| domu.clone().unwrap_or_else(|| file.to_string());

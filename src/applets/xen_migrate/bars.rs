@@ -37,7 +37,9 @@ pub struct Board {
 impl Board {
     /// The text that draws these bars in the place of the last ones, without the end of its last line. The last bar is that of the whole:
     /// where there is no room for all, it stays. `window`: the terminal's columns and lines, now.
-    pub fn draw(&self, bars: &[Bar], window: Option<(u16, u16)>) -> String {
+    ///
+    /// `say` puts words into the language of the person; they are laid out after that.
+    pub fn draw(&self, bars: &[Bar], window: Option<(u16, u16)>, say: &dyn Fn(&str) -> String) -> String {
         let (columns, rows) = window.unwrap_or(USUAL);
         let width = usize::from(columns).saturating_sub(1).clamp(1, LONGEST);
         // Behind the last one is the cursor's own line.
@@ -52,10 +54,11 @@ impl Board {
         shown.extend(whole.cloned());
         let names = shown.iter().map(|b| b.name.chars().count()).max().unwrap_or(0).min(width / 4);
         // All of the same width, so that they can be compared.
-        let bar = shown.iter().map(|b| b.room(names, width)).min().unwrap_or(0);
-        let mut lines: Vec<String> = shown.iter().map(|b| b.line(names, bar, width)).collect();
+        let words: Vec<String> = shown.iter().map(|b| say(&b.words())).collect();
+        let bar = words.iter().map(|words| Bar::room(names, words, width)).min().unwrap_or(0);
+        let mut lines: Vec<String> = shown.iter().zip(&words).map(|(b, words)| b.line(names, bar, words, width)).collect();
         if hidden > 0 && room > 1 {
-            let more: String = format!("and {hidden} more").chars().take(width).collect();
+            let more: String = say(&format!("and {hidden} more")).chars().take(width).collect();
             lines.insert(lines.len() - 1, more);
         }
         let text = format!("{}{}", self.erasure(columns), lines.join("\n"));
@@ -84,12 +87,12 @@ impl Board {
 
 impl Bar {
     /// `web  [########................]  33 % of 512 MiB, 98 MiB/s, 4 s left`, in no more than so many characters.
-    fn line(&self, names: usize, bar: usize, width: usize) -> String {
+    fn line(&self, names: usize, bar: usize, words: &str, width: usize) -> String {
         let name = match self.name.chars().count() <= names {
             true => self.name.clone(),
             false => self.name.chars().take(names.saturating_sub(1)).chain(['~']).collect(),
         };
-        let (full, words) = ((self.share() * bar as f64) as usize, self.words());
+        let full = (self.share() * bar as f64) as usize;
         let line = match bar {
             0..4 => format!("{name:<names$}  {words}"),
             bar => format!("{name:<names$}  [{}{}] {words}", "#".repeat(full), ".".repeat(bar - full)),
@@ -98,8 +101,8 @@ impl Bar {
     }
 
     /// How wide its bar can be: what is left beside the name, the brackets, the blanks and the words.
-    fn room(&self, names: usize, width: usize) -> usize {
-        width.saturating_sub(names + self.words().chars().count() + 5).min(WIDTH)
+    fn room(names: usize, words: &str, width: usize) -> usize {
+        width.saturating_sub(names + words.chars().count() + 5).min(WIDTH)
     }
 
     fn share(&self) -> f64 {
@@ -134,9 +137,13 @@ mod tests {
         Bar { name: name.to_string(), sent: sent << 20, all: all << 20, seconds }
     }
 
+    fn as_it_is(words: &str) -> String {
+        words.to_string()
+    }
+
     #[test]
     fn a_bar_says_how_far_how_fast_and_how_long() {
-        let line = |bar: Bar| bar.line(3, bar.room(3, 79), 79);
+        let line = |bar: Bar| bar.line(3, Bar::room(3, &bar.words(), 79), &bar.words(), 79);
         assert_eq!(line(bar("web", 128, 512, 2.0)), "web  [######..................]  25 % of 512 MiB, 64 MiB/s, 6 s left");
         assert_eq!(line(bar("web", 0, 512, 0.0)), "web  [........................]   0 % of 512 MiB, 0.0 MiB/s");
         assert!(line(bar("web", 600, 512, 6.0)).contains("[########################] 100 % of 512 MiB, 100 MiB/s, 0 s left"));
@@ -149,11 +156,14 @@ mod tests {
         let long = "a-domu-with-a-name-that-somebody-liked-to-be-very-long-indeed";
         let bars = [bar(long, 1024, 65_536, 10.0), bar("web", 128, 512, 2.0), bar("1 of 7", 1, 2, 1.0)];
         for columns in 1..200 {
-            let text = Board::default().draw(&bars, Some((columns, 24)));
+            let text = Board::default().draw(&bars, Some((columns, 24)), &as_it_is);
             let most = usize::from(columns).saturating_sub(1).clamp(1, 79);
             assert!(text.lines().all(|line| line.chars().count() <= most), "{columns}: {text}");
         }
-        let text = Board::default().draw(&bars, None);
+        let longer = |words: &str| format!("{words} in a language that takes more room");
+        let text = Board::default().draw(&bars, Some((40, 24)), &longer);
+        assert!(text.lines().all(|line| line.chars().count() <= 39), "{text}");
+        let text = Board::default().draw(&bars, None, &as_it_is);
         assert!(text.contains('~') && text.lines().all(|line| line.contains('[') && line.contains(" MiB/s")), "{text}");
     }
 
@@ -240,14 +250,16 @@ mod tests {
         let mut terminal = Terminal::new(80, 24);
         terminal.say("the plan");
         for sent in 1..5 {
-            terminal.say(
-                &board.draw(&[bar("a", sent, 5, 1.0), bar("b", sent, 5, 1.0), bar("0 of 2", sent, 10, 1.0)], terminal.window()),
-            );
+            terminal.say(&board.draw(
+                &[bar("a", sent, 5, 1.0), bar("b", sent, 5, 1.0), bar("0 of 2", sent, 10, 1.0)],
+                terminal.window(),
+                &as_it_is,
+            ));
         }
         assert_eq!(terminal.text().len(), 4, "{:?}", terminal.lines);
         terminal.say(&board.clear(terminal.window()));
         terminal.say("[1/2] a runs on beta.");
-        terminal.say(&board.draw(&[bar("b", 5, 5, 1.0), bar("1 of 2", 5, 10, 1.0)], terminal.window()));
+        terminal.say(&board.draw(&[bar("b", 5, 5, 1.0), bar("1 of 2", 5, 10, 1.0)], terminal.window(), &as_it_is));
         assert!(
             terminal.text()[..2] == ["the plan", "[1/2] a runs on beta."] && terminal.text().len() == 4,
             "{:?}",
@@ -266,15 +278,15 @@ mod tests {
         let mut terminal = Terminal::new(79, 24);
         terminal.say("the plan");
         let bars = [bar("web", 128, 512, 2.0), bar("0 of 1", 128, 512, 2.0)];
-        terminal.say(&board.draw(&bars, terminal.window()));
+        terminal.say(&board.draw(&bars, terminal.window(), &as_it_is));
         // The terminal itself shows what is typed.
         terminal.say("^C\x1b[1A");
         terminal.at.1 = 2;
-        terminal.say(&board.draw(&bars, terminal.window()));
+        terminal.say(&board.draw(&bars, terminal.window(), &as_it_is));
         assert!(terminal.text().len() == 3 && terminal.text()[1].starts_with("web     ["), "{:?}", terminal.lines);
         for columns in [40, 100, 31, 62] {
             terminal.columns = columns;
-            terminal.say(&board.draw(&bars, terminal.window()));
+            terminal.say(&board.draw(&bars, terminal.window(), &as_it_is));
             assert_eq!(terminal.text().len(), 3, "{columns}: {:?}", terminal.lines);
         }
         terminal.say(&board.clear(terminal.window()));
@@ -290,7 +302,7 @@ mod tests {
             let mut terminal = Terminal::new(80, rows);
             terminal.say("the plan");
             for _ in 0..3 {
-                terminal.say(&board.draw(&bars, terminal.window()));
+                terminal.say(&board.draw(&bars, terminal.window(), &as_it_is));
             }
             let text = terminal.text();
             assert!(text.len() <= rows && text[text.len() - 1].starts_with("0 of 90"), "{rows}: {text:?}");

@@ -66,7 +66,7 @@ pub fn run(setting: Setting<'_>, args: &Args) -> Ended {
     if args.json {
         let report = Report { version: 1, host: &here.host, findings: &found };
         let text = serde_json::to_string_pretty(&report).map_err(|e| Stop::new(Exit::Failed, e.to_string()))?;
-        world.say(To::Out, &text);
+        world.say(To::Machine, &text);
     } else {
         tell(setting, &found);
     }
@@ -275,7 +275,10 @@ fn tell(setting: Setting<'_>, found: &[Finding]) {
     for finding in found {
         let advice = finding.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
         let what = finding.what.replace('\n', "; ");
-        let line = format!("{:<7}  {:<width$}  {what}{}", finding.level, finding.about, advice.replace('\n', "; "));
+        let level = setting.world.word(&finding.level.to_string());
+        // What it is about is a name, or else the very thing that is checked.
+        let about = if finding.about == finding.check { setting.world.word(&finding.about) } else { finding.about.clone() };
+        let line = format!("{level:<7}  {about:<width$}  {what}{}", advice.replace('\n', "; "));
         setting.world.say(To::Out, &printable(line.trim_end()));
     }
 }

@@ -53,7 +53,7 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
 pub(super) fn say_json(setting: Setting<'_>, here: &Survey, fleet: &Fleet) -> Result<(), Stop> {
     let report = Report { version: 1, host: &here.host, fleet };
     let text = serde_json::to_string_pretty(&report).map_err(|e| Stop::new(Exit::Failed, e.to_string()))?;
-    setting.world.say(To::Out, &text);
+    setting.world.say(To::Machine, &text);
     Ok(())
 }
 
@@ -149,7 +149,7 @@ fn table(setting: Setting<'_>, domus: &[DomuLine]) {
     if domus.is_empty() {
         return say("No domU on DRBD, in a table or on a record, on any Dom0 that answered.");
     }
-    let mut rows = vec![["DOMU", "WHERE", "STATE", "DISKS  (there/peer)", "HOME", "SINCE"].map(String::from)];
+    let mut rows = vec![["DOMU", "WHERE", "STATE", "DISKS  (there/peer)", "HOME", "SINCE"].map(|w| setting.world.word(w))];
     let dash = |text: Option<String>| text.unwrap_or("-".to_string());
     for line in domus {
         let mut disks = line.resources.iter().map(|r| r.words.clone());
@@ -158,7 +158,14 @@ fn table(setting: Setting<'_>, domus: &[DomuLine]) {
             _ => dash(line.host.as_ref().map(HostName::to_string)),
         };
         let home = dash(line.home.as_ref().map(HostName::to_string));
-        rows.push([line.domu.to_string(), host, line.state.to_string(), dash(disks.next()), home, dash(line.since.clone())]);
+        rows.push([
+            line.domu.to_string(),
+            host,
+            setting.world.word(line.state),
+            dash(disks.next()),
+            home,
+            dash(line.since.clone()),
+        ]);
         rows.extend(disks.map(|disk| ["", "", "", disk.as_str(), "", ""].map(String::from)));
     }
     let widths: Vec<usize> = (0..6).map(|n| rows.iter().map(|r| r[n].chars().count()).max().unwrap_or(0)).collect();

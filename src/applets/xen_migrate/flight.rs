@@ -175,7 +175,9 @@ impl<'a> Story<'a> {
         if let Some(board) = &self.board {
             let seconds = self.setting.world.clock().saturating_sub(self.since).as_secs_f64();
             let bar = Bar { name: self.domu.to_string(), sent: bytes, all: self.memory, seconds };
-            return self.setting.world.say(To::Err, &board.draw(&[bar], self.setting.world.window()));
+            let world = self.setting.world;
+            let words = |english: &str| world.tongue().say(english).into_owned();
+            return world.say(To::Err, &board.draw(&[bar], world.window(), &words));
         }
         let tenths = (bytes * 10 / self.memory).min(10);
         if tenths > self.tenths {

@@ -61,7 +61,7 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
     };
     match answer {
         Ok(answer) => {
-            world.say(To::Out, &answer.line());
+            world.say(To::Machine, &answer.line());
             match answer {
                 Answer::Ended(code) => code,
                 _ => 0,
@@ -77,7 +77,7 @@ pub fn serve(setting: Setting<'_>, args: &Migrate2) -> i32 {
 fn refuse(world: &dyn World, why: &str, answer: bool) -> i32 {
     world.say(To::Err, &format!("xen-migrate migrate2: refused: {why}"));
     if answer {
-        world.say(To::Out, &Answer::Refused(why.to_string()).line());
+        world.say(To::Machine, &Answer::Refused(why.to_string()).line());
     }
     3
 }

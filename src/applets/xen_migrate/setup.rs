@@ -63,7 +63,7 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
             other => other.to_string(),
         };
         world.say(To::Out, &format!("On {}, this one line belongs into /root/.ssh/authorized_keys (mode 0600):\n", args.host));
-        world.say(To::Out, &line);
+        world.say(To::Machine, &line);
         world.say(To::Out, &format!("\nOr let xen-migrate put it there over root's own ssh:  {} --install", again(args)));
         world.say(
             To::Out,

@@ -100,7 +100,7 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
             unseen: &ground.drbd.unseen,
         };
         let text = serde_json::to_string_pretty(&report).map_err(|e| Stop::new(Exit::Failed, e.to_string()))?;
-        setting.world.say(To::Out, &text);
+        setting.world.say(To::Machine, &text);
     } else {
         rendered(&told).iter().for_each(|f| setting.world.say(To::Err, f));
         migrate::tell_others(setting, others.len());
@@ -390,7 +390,8 @@ fn table_of(setting: Setting<'_>, ground: &Ground, lines: &[Line]) {
         };
         return say(&text);
     }
-    let mut rows: Vec<[String; 5]> = vec![["DOMU", "WHERE", "STATE", "DISKS  (here/peer)", "SINCE"].map(String::from)];
+    let mut rows: Vec<[String; 5]> =
+        vec![["DOMU", "WHERE", "STATE", "DISKS  (here/peer)", "SINCE"].map(|w| setting.world.word(w))];
     for line in lines {
         let mut disks: Vec<String> = line.resources.iter().map(short).collect();
         if disks.is_empty() {
@@ -402,7 +403,7 @@ fn table_of(setting: Setting<'_>, ground: &Ground, lines: &[Line]) {
                 rows.push([
                     line.domu.to_string(),
                     host.clone(),
-                    line.state.clone(),
+                    setting.world.word(&line.state),
                     disk,
                     line.since.clone().unwrap_or("-".into()),
                 ]);

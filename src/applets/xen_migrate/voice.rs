@@ -3,6 +3,7 @@
 use crate::adapters::{
     Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
 };
+use crate::tongue::Tongue;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,9 @@ pub struct Voice<'a> {
 impl World for Voice<'_> {
     fn say(&self, to: To, line: &str) {
         (self.tell)(to, line);
+    }
+    fn tongue(&self) -> &Tongue {
+        self.world.tongue()
     }
     fn run(&self, call: &Call) -> Result<Output, CallError> {
         self.world.run(call)

@@ -3,6 +3,7 @@
 use super::Fault;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 use xen_drbd::lab::folder::Folder;
 
 /// Becomes a shell there. Returns only when that fails.
@@ -21,7 +22,15 @@ pub fn shell(folder: &Folder, host: &str) -> Fault {
     let mut command = folder.command(host, argv);
     command.env("PS1", format!("{host}# ")).env("HOME", folder.root(host).join("root")).env_remove("ENV");
     command.env("HISTFILE", "/dev/null").env_remove("PROMPT_COMMAND").env_remove("BASH_ENV");
-    format!("{}: {}", argv[0], command.exec())
+    format!("{}: {}", argv[0], as_they_read(&mut command).exec())
+}
+
+/// A person is answered in the language of that person.
+fn as_they_read(command: &mut Command) -> &mut Command {
+    match std::env::var_os("LC_ALL") {
+        Some(locale) => command.env("LC_ALL", locale),
+        None => command.env_remove("LC_ALL"),
+    }
 }
 
 /// Becomes that command. Returns only when that fails.
@@ -30,6 +39,6 @@ pub fn run(folder: &Folder, host: &str, words: &[String]) -> Fault {
         [line] if line.contains(' ') => vec!["/bin/sh", "-c", line],
         words => words.iter().map(String::as_str).collect(),
     };
-    let why = folder.command(host, &argv).exec();
+    let why = as_they_read(&mut folder.command(host, &argv)).exec();
     format!("{}: {why}", argv[0])
 }

@@ -173,7 +173,8 @@ impl Folder {
         session.close()
     }
 
-    /// A command on a host, as one would type it there: a name is looked up among the host's programs first.
+    /// A command on a host, as one would type it there: a name is looked up among the host's programs first. It speaks English, whoever
+    /// starts it: what it says is held against what is expected.
     #[expect(clippy::disallowed_methods, reason = "the lab starts programs as an operator does, not as the tool does")]
     pub fn command(&self, host: &str, argv: &[&str]) -> Command {
         let (name, args) = argv.split_first().unwrap_or((&"true", &[]));
@@ -181,7 +182,7 @@ impl Folder {
         let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
         let mut command = Command::new(found.unwrap_or_else(|| PathBuf::from(name)));
         command.args(args).env("PATH", path).env("XEN_DRBD_ROOT", self.root(host)).current_dir(self.root(host));
-        command.env_remove("SSH_ORIGINAL_COMMAND").env_remove("SSH_CONNECTION");
+        command.env_remove("SSH_ORIGINAL_COMMAND").env_remove("SSH_CONNECTION").env("LC_ALL", "C");
         command
     }
 

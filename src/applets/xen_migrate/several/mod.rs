@@ -88,9 +88,10 @@ fn aloud(setting: Setting<'_>, which: &Which, body: &dyn Fn(Setting<'_>) -> Ende
         let voice = Voice { world, tell: &plainly, until };
         return body(Setting { world: &voice, ..setting });
     }
-    let events = |event: &Event| world.say(To::Out, &event.line());
+    let events = |event: &Event| world.say(To::Machine, &event.line());
     let said = |to: To, line: &str| match to {
         To::Log => world.say(To::Log, line),
+        To::Machine => world.say(To::Machine, line),
         To::Out | To::Err => {
             let to = if to == To::Out { "out" } else { "err" };
             events(&Event::Said { domu: which.one().cloned(), to: to.to_string(), text: line.to_string() });

@@ -51,7 +51,8 @@ pub(super) fn plan(setting: Setting<'_>, us: &HostName, scene: &Scene, plan: &Pl
         let free = target.free.map_or("its memory is not counted (--despite memory)".to_string(), |free| {
             format!("{memory} of {free} MiB that are free")
         });
-        say(&format!("  {}: {count} {}, {free}", target.host, if count == 1 { "domU" } else { "domUs" }));
+        let count = if count == 1 { "1 domU".to_string() } else { format!("{count} domUs") };
+        say(&format!("  {}: {count}, {free}", target.host));
     }
     if !plan.proven {
         say("  (there may be a better plan: the search was cut short)");
@@ -334,6 +335,7 @@ impl<'a> Telling<'a> {
 
     fn draw(&self) {
         let Some(board) = &self.board else { return };
+        let words = |english: &str| self.setting.world.tongue().say(english).into_owned();
         let now = self.setting.world.clock();
         let seconds = |since: Duration| now.saturating_sub(since).as_secs_f64();
         let mut bars: Vec<Bar> = self
@@ -346,12 +348,12 @@ impl<'a> Telling<'a> {
         let seen = (self.done + self.workers.len()).max(1) as u64;
         let all = known / seen * self.all as u64;
         bars.push(Bar {
-            name: format!("{} of {}", self.done, self.all),
+            name: words(&format!("{} of {}", self.done, self.all)),
             sent: (self.moved << 20) + under_way,
             all,
             seconds: seconds(self.began),
         });
-        let text = board.draw(&bars, self.setting.world.window());
+        let text = board.draw(&bars, self.setting.world.window(), &words);
         self.raw(text);
     }
 }
@@ -377,7 +379,7 @@ pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome:
     if all == 0 {
         say(To::Out, "There was nothing to move.");
     } else if well == all {
-        say(To::Out, &format!("{} {done}.", if all == 1 { "1 domU".to_string() } else { format!("All {all} domUs") }));
+        say(To::Out, &if all == 1 { format!("1 domU {done}.") } else { format!("All {all} domUs {done}.") });
     } else {
         say(To::Out, &format!("{well} of {all} domUs {done}."));
     }
