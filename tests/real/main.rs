@@ -57,6 +57,9 @@ fn a_difference_is_found() {
     for other in [same.replace("running", "paused"), same.replace("exit 0", "exit 1"), same.replace("dom0-a$", "dom0-b$")] {
         assert_ne!(blocks(said), blocks(&other), "{other}");
     }
+    let lines = |text: &str| text.split(',').map(String::from).collect::<Vec<_>>();
+    assert_eq!(difference(&lines("a,b,c"), &lines("c,a,d")), ["+ b", "- d"]);
+    assert_eq!(difference(&lines("a,a,b"), &lines("b,a")), ["+ a"]);
     assert_eq!(steady("    web: 10 % of 104 MiB, 0.6 MiB/s, about 144 s left"), None);
     assert_eq!(steady("    dom0-b: web: 10 % of 104 MiB, 0.6 MiB/s, about 144 s left"), None);
     assert_eq!(steady("  destroy (id 14) of 104 MiB").as_deref(), Some("destroy (id N) of N MiB"));
@@ -174,6 +177,22 @@ fn difference(real: &[String], pretend: &[String]) -> Vec<String> {
             found.push(format!("- {}", pretend[j]));
             j += 1;
         }
+    }
+    without_moved(found)
+}
+
+/// The pretend fleet tells all of standard error first, and the real thing what came as it came: a line at another place is no difference.
+fn without_moved(mut found: Vec<String>) -> Vec<String> {
+    let twin = |line: &str| line.strip_prefix("+ ").map(|text| format!("- {text}"));
+    let pair = |found: &[String]| {
+        found.iter().enumerate().find_map(|(n, line)| {
+            let twin = twin(line)?;
+            found.iter().position(|other| *other == twin).map(|m| (n.max(m), n.min(m)))
+        })
+    };
+    while let Some((later, earlier)) = pair(&found) {
+        found.remove(later);
+        found.remove(earlier);
     }
     found
 }
