@@ -249,6 +249,8 @@ fn a_daemon_that_does_not_look_is_late() {
         rustix::process::kill_process(pid, signal).unwrap();
     };
     send(rustix::process::Signal::STOP);
+    // In the middle of a round, perhaps; and until it has heard the signal it may write its diary once more.
+    until_it_says(&place, A, "xen-drbd-auto status", ", stopped, state T, ");
     let diary = place.folder.root(A).join("run/xen-drbd-auto/diary.json");
     let mut kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&diary).unwrap()).unwrap();
     kept["next_look"] = 1.into();

@@ -180,8 +180,11 @@ fn sentence(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(4096).read_to_string(&mut text);
     match read.ok().and_then(|_| holder_of(&text)) {
-        Some((pid, purpose, since)) if alive(pid) => format!("{purpose} (pid {pid}, since {since})"),
-        Some((pid, purpose, _)) => format!("{purpose} (pid {pid}, gone); a program it started still runs"),
+        Some((pid, purpose, since)) => match state_of(pid) {
+            State::Runs => format!("{purpose} (pid {pid}, since {since})"),
+            State::Stopped => format!("{purpose} (pid {pid}, stopped, state T, since {since})"),
+            State::Gone => format!("{purpose} (pid {pid}, gone); a program it started still runs"),
+        },
         None => "somebody who has not written who it is".to_string(),
     }
 }
@@ -192,12 +195,23 @@ fn holder_of(text: &str) -> Option<(u32, &str, &str)> {
     Some((pid.parse().ok()?, purpose, since))
 }
 
-/// A zombie is dead: it holds nothing any more, only nobody has asked how it ended.
-fn alive(pid: u32) -> bool {
+enum State {
+    Runs,
+    Stopped,
+    Gone,
+}
+
+/// A zombie is gone: it holds nothing any more, only nobody has asked how it ended. One that was stopped (SIGSTOP, or Ctrl-Z at a
+/// terminal) keeps its lock and does nothing until it hears SIGCONT.
+fn state_of(pid: u32) -> State {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let stat = String::from_utf8_lossy(&stat);
     // proc(5): `pid (comm) state …`
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+        None | Some('Z' | 'X') => State::Gone,
+        Some('T') => State::Stopped,
+        Some(_) => State::Runs,
+    }
 }
 
 #[cfg(test)]

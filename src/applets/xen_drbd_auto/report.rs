@@ -2,7 +2,7 @@
 
 use super::{Ended, Setting};
 use crate::adapters::foreign::Foreign;
-use crate::adapters::{To, World, boot};
+use crate::adapters::{STOPPED, To, World, boot};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Entry};
 use crate::core::names::DomuName;
@@ -93,11 +93,15 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     Ok(code)
 }
 
-/// When the daemon should have looked, where that is long past and nobody is at it.
+/// When the daemon should have looked, where it is late.
 fn late(world: &dyn World, diary: &Diary) -> Option<Moment> {
     let due = diary.next_look?;
-    let now = Moment::from(world.now());
-    (now.0.saturating_sub(due.0) > LATE && world.lock_holder(boot::ROUND).is_none()).then_some(due)
+    is_late(due, Moment::from(world.now()), world.lock_holder(boot::ROUND).as_deref()).then_some(due)
+}
+
+/// Long past, and nobody is at it, or who is at it was stopped. A round that creates many domUs may take long.
+fn is_late(due: Moment, now: Moment, at_it: Option<&str>) -> bool {
+    now.0.saturating_sub(due.0) > LATE && at_it.is_none_or(|who| who.contains(STOPPED))
 }
 
 fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
@@ -153,4 +157,25 @@ fn line(entry: &Entry) -> String {
         n => format!("  ({n} times, last {})", entry.until),
     };
     format!("  {}  {:8}  {}{seen}", entry.since, entry.outcome.word(), entry.outcome.evidence())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_is_who_should_have_looked_long_ago_and_is_not_at_it() {
+        let working = Some("xen-drbd-auto waiting (pid 7, since 2026-01-01T00:00:00Z)");
+        let stopped = Some("xen-drbd-auto waiting (pid 7, stopped, state T, since 2026-01-01T00:00:00Z)");
+        for (now, at_it, late) in [
+            (1000 + LATE, None, false),
+            (1000 + LATE + 1, None, true),
+            (9000, working, false),
+            (9000, stopped, true),
+            (1000, stopped, false),
+            (0, None, false),
+        ] {
+            assert_eq!(is_late(Moment(1000), Moment(now), at_it), late, "{now} {at_it:?}");
+        }
+    }
 }

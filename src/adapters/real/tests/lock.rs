@@ -114,6 +114,23 @@ fn what_the_killed_leave_behind_still_holds_the_lock_and_its_log_does_not_break(
     assert!(fs::read_to_string(&log).unwrap().ends_with("out\nerr\n"));
 }
 
+/// Ctrl-Z, or kill -STOP: whoever waits for the lock must be told why it takes so long.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the tests of the door stand outside of it")]
+fn a_holder_that_is_stopped_is_called_so() {
+    let (root, real) = world();
+    let mut holder = another("wait", root.path(), &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&holder);
+    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.starts_with("waiting (pid")));
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let who = until(&real, "it is stopped", || real.lock_holder("waiting").filter(|who| who.contains(crate::adapters::STOPPED)));
+    assert!(who.starts_with(&format!("waiting (pid {}, stopped, state T, since ", holder.id())), "{who}");
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    until(&real, "it goes on", || (!real.lock_holder("waiting").unwrap().contains("stopped")).then_some(()));
+    assert!(real.summon("waiting", Summons::Stop).unwrap());
+    assert!(holder.wait().unwrap().success());
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the tests of the door stand outside of it")]
 fn an_upgrade_hides_no_holder() {
