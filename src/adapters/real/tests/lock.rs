@@ -116,7 +116,6 @@ fn what_the_killed_leave_behind_still_holds_the_lock_and_its_log_does_not_break(
 
 /// Ctrl-Z, or kill -STOP: whoever waits for the lock must be told why it takes so long.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the tests of the door stand outside of it")]
 fn a_holder_that_is_stopped_is_called_so() {
     let (root, real) = world();
     let mut holder = another("wait", root.path(), &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
