@@ -163,6 +163,31 @@ fn the_gate_says_what_was_not_played_and_why() {
     }
 }
 
+/// A machine with a qemu-utils from backports has no qemu-system-x86 of that version, and apt keeps the newer one unless it is told not to.
+#[test]
+fn a_newer_qemu_utils_gives_way_to_the_version_that_can_be_had() {
+    let folder = new_folder("packages");
+    put(&folder, "tests/real/images", &read("images"));
+    put(&folder, "tests/real/lib.sh", &read("lib.sh"));
+    for (tool, says) in [
+        ("id", "echo 0"),
+        ("dpkg", "echo amd64"),
+        ("dpkg-query", "case \"$*\" in *' qemu-utils') echo 'installed 1:10.0~bpo12+1' ;; *) exit 1 ;; esac"),
+        ("apt-cache", "printf 'qemu-system-x86:\n  Installed: (none)\n  Candidate: 1:7.2+deb12u1\n'"),
+        ("apt-get", "echo \"$*\"; [ \"$1\" = update ]"),
+    ] {
+        put(&folder, &format!("bin/{tool}"), &format!("#!/bin/sh\n{says}\n"));
+    }
+    let mut command = Command::new("bash");
+    command.arg(folder.join("tests/real/images")).env("XEN_DRBD_REAL_CACHE", folder.with_extension("cache"));
+    let ended = end(command, &folder);
+    assert_eq!(ended.code, Some(77), "{ended}");
+    assert!(ended.out.contains("qemu-utils 1:10.0~bpo12+1 becomes 1:7.2+deb12u1"), "{ended}");
+    let asked = fs::read_to_string(folder.with_extension("cache").join("apt.log")).expect("what apt-get was asked for");
+    assert!(asked.contains("--allow-downgrades") && asked.contains(" qemu-system-x86 "), "{asked}");
+    assert!(asked.trim_end().ends_with(" qemu-utils=1:7.2+deb12u1"), "{asked}");
+}
+
 /// Instead of two Dom0s.
 const PAIR: &str =
     "start_pair() { mkdir -p \"$RUN\"; }\nat_rest() { :; }\nnobody_at_work() { :; }\njudge() { :; }\nlook() { :; }\n";
