@@ -80,6 +80,8 @@ fn ours(domus: usize, times: usize) -> Vec<Vec<Line>> {
     let mut samples = Vec::new();
     let mut events = stage.events();
     for number in 0..times {
+        // The first news after some quiet is what a time is asked for; a link that flaps costs a look a second.
+        pause(1_100);
         samples.push(stage.back(&mut events, number));
         if number + 1 < times {
             events = stage.events();

@@ -114,8 +114,9 @@ pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     daemon.all = start;
     daemon.asked = setting.asked;
     let mut first = start;
+    let mut pace = timer::Pace::default();
     loop {
-        let began = world.clock();
+        pace.look(world.clock());
         let turn = daemon.turn(world);
         if std::mem::take(&mut first) {
             // The journal of a service is where its start is read.
@@ -132,7 +133,7 @@ pub fn run(setting: Setting<'_>, start: bool) -> Ended {
                 world.notify("READY=1\nWATCHDOG=1\nSTATUS=waiting; xen-drbd-auto status");
                 wait(world, until, &interest, daemon.seen.take());
                 // What happens meanwhile is in the next look.
-                world.nap(timer::until_news_may_be_looked_at(world.clock().saturating_sub(began)));
+                world.nap(pace.wait(world.clock()));
             }
         }
     }

@@ -15,13 +15,29 @@ pub fn until_the_next_look(roll: u64) -> Duration {
     Duration::from_secs(MIDDLE - SPREAD + roll.min(SIDES - 1))
 }
 
-/// Between the beginnings of two looks.
-const BETWEEN: Duration = Duration::from_secs(1);
+/// What one look costs: in the long run news is answered by a look a second.
+const COST: Duration = Duration::from_secs(1);
+/// What may be owed. A connection that comes back says so in several lines within a moment (connected, a bitmap goes over, in sync), and
+/// the domU is started by the last of them.
+const CREDIT: Duration = Duration::from_secs(8);
 
-/// How long to wait yet after the news that came so long after the last look had begun: a connection that flaps costs a look a second, and
-/// the first news after some quiet is not delayed.
-pub fn until_news_may_be_looked_at(since_the_last_look: Duration) -> Duration {
-    BETWEEN.saturating_sub(since_the_last_look)
+/// How often news is looked at: at once after some quiet, and a look a second where a connection flaps for ever.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// On the clock of the looks, when all of them will have been paid for.
+    paid: Duration,
+}
+
+impl Pace {
+    /// A look begins.
+    pub fn look(&mut self, now: Duration) {
+        self.paid = self.paid.max(now) + COST;
+    }
+
+    /// How long the next look has to wait yet.
+    pub fn wait(&self, now: Duration) -> Duration {
+        (self.paid + COST).saturating_sub(now + CREDIT)
+    }
 }
 
 #[cfg(test)]
@@ -36,10 +52,29 @@ mod tests {
     }
 
     #[test]
-    fn a_look_a_second_and_the_first_at_once() {
+    fn some_at_once_and_then_a_look_a_second() {
         let ms = Duration::from_millis;
-        assert_eq!(until_news_may_be_looked_at(ms(0)), ms(1000));
-        assert_eq!(until_news_may_be_looked_at(ms(900)), ms(100));
-        assert_eq!(until_news_may_be_looked_at(Duration::from_secs(300)), ms(0));
+        let mut pace = Pace::default();
+        let began = ms(3_600_000);
+        for _ in 0..8 {
+            assert_eq!(pace.wait(began), ms(0));
+            pace.look(began);
+        }
+        assert_eq!(pace.wait(began), ms(1000));
+        assert_eq!(pace.wait(began + ms(900)), ms(100));
+        // It flaps for a quarter of an hour.
+        let mut now = began;
+        for _ in 0..900 {
+            now += pace.wait(now);
+            pace.look(now);
+        }
+        assert_eq!(now - began, ms(900_000));
+        // Quiet gives the credit back, and not more.
+        now += ms(3_600_000);
+        for _ in 0..8 {
+            assert_eq!(pace.wait(now), ms(0));
+            pace.look(now);
+        }
+        assert!(pace.wait(now) > ms(0));
     }
 }
