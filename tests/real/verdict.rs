@@ -163,6 +163,15 @@ fn the_gate_says_what_was_not_played_and_why() {
     }
 }
 
+/// Somebody ends it: that is said where they look, and the story that was played does not go on. (`$$` is the run, also in a story.)
+#[test]
+fn a_run_that_is_ended_says_so() {
+    let run = Run::new("ended", &["kill -TERM $$; sleep 600\n"]);
+    let ended = run.play(&[]);
+    assert_eq!(ended.code, Some(1), "{ended}");
+    assert!(ended.err.contains("the run did not come to its end"), "{ended}");
+}
+
 /// A machine with a qemu-utils from backports has no qemu-system-x86 of that version, and apt keeps the newer one unless it is told not to.
 #[test]
 fn a_newer_qemu_utils_gives_way_to_the_version_that_can_be_had() {
