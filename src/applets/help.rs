@@ -139,6 +139,7 @@ fn joined(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn tr(text: &str) -> Option<String> {
         let found = match text {
@@ -166,6 +167,26 @@ mod tests {
             "Des mots qui tiennent sur deux lignes, et qui sont tellement longs en français\nqu'il en faut une de plus.\n\n  \
              0 fait, ou déjà ainsi  3 refusé : pas sûr\n  1 other                4 more\n\nExemples :\n  a migrate web --dry-run  le plan\n  a status"
         );
+    }
+
+    /// Tables and examples are not laid out by clap: on a terminal of 80 columns a longer line is broken anywhere.
+    #[test]
+    fn what_stands_below_the_options_fits_on_80_columns() {
+        fn too_long(command: &Command, found: &mut Vec<String>) {
+            for text in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+                // What is typed is as long as it is.
+                let rows = text.to_string().lines().filter(|l| l.chars().count() > 80).map(String::from).collect::<Vec<_>>();
+                found.extend(rows.into_iter().filter(|l| l.trim_start().contains("  ") || !l.contains("xen-migrate")));
+            }
+            command.get_subcommands().for_each(|verb| too_long(verb, found));
+        }
+        let mut found = Vec::new();
+        let french = crate::tongue::Tongue::french();
+        for command in [crate::applets::xen_migrate::cli::Cli::command(), crate::applets::xen_drbd_auto::cli::Cli::command()] {
+            too_long(&command, &mut found);
+            too_long(&in_words_of(command, &|text| french.text(text).map(str::to_string)), &mut found);
+        }
+        assert!(found.is_empty(), "{}", found.join("\n"));
     }
 
     #[test]

@@ -25,16 +25,19 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  xen-drbd-auto start          start what is safe; what is not known yet waits in the background
-  xen-drbd-auto status         one line a domU: the last decision and what was seen
+  xen-drbd-auto start          start what is safe, wait for what is not known
+  xen-drbd-auto status         the last decision for each domU, and why
   xen-drbd-auto reload         look again now, not within five minutes
   xen-drbd-auto explain web    every decision about web since the boot
   xen-drbd-auto force-start web --reason 'dom0-beta burnt down'
 
 Exit codes:
-  0 done, or already so          3 refused: not safe, nothing touched
-  1 failed                       4 a host could not be reached
-  2 usage, or a fault in a file  5 undecided: look, commands are given
+  0 done, or already so
+  1 failed
+  2 usage, or a fault in a file
+  3 refused: not safe, nothing touched
+  4 a host could not be reached
+  5 undecided: look, commands are given
 status has those of the LSB: xen-drbd-auto status --help";
 
 const START: &str = "\

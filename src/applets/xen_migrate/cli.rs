@@ -29,21 +29,24 @@ Examples:
   xen-migrate status ALL             where every domU of the table is
   xen-migrate where web              on which Dom0 of the fleet it is
   xen-migrate check                  what could stop a migration tomorrow
-  xen-migrate migrate web            to its partner in /etc/xen/migrate-tab.txt
+  xen-migrate migrate web            to its partner in the table
   xen-migrate migrate web --dry-run  the plan, and nothing else
-  xen-migrate migrate ALL            every domU that runs here, each to one of its partners
+  xen-migrate migrate ALL            every domU that runs here, to its partners
   xen-migrate reverse web            its host sends it back
   xen-migrate reverse ALL            everything that was sent away comes back
-  xen-migrate failover web --reason 'dom0-beta burnt down'   start it at home
-  xen-migrate recover                settle what an interrupted migration left
+  xen-migrate failover web --reason 'dom0-beta burnt down'
+  xen-migrate recover                settle what was interrupted
   xen-migrate ping dom0-beta         does the dedicated key work?
   xen-migrate setup dom0-beta        make the key, show the line for the peer
 
 Exit codes:
-  0 done, or already so      3 refused: not safe, nothing touched
-  1 failed, what moved is said   4 a host could not be reached, nothing touched
-  2 usage, or a fault in a file  5 undecided: look at both ends, commands are given
-                             6 of several, some did not succeed";
+  0 done, or already so
+  1 failed, what moved is said
+  2 usage, or a fault in a file
+  3 refused: not safe, nothing touched
+  4 a host could not be reached, nothing touched
+  5 undecided: look at both ends, commands are given
+  6 of several, some did not succeed";
 
 const CHECK_HELP: &str = "\
 Nothing is touched. A warning stops no migration; a fault would.
@@ -60,8 +63,10 @@ Examples:
   xen-migrate check ALL --json";
 
 const FAILOVER_HELP: &str = "\
-Every Dom0 that the table and the record name is asked first. Refused while one of them answers that it has a copy, while DRBD shows
-a Primary anywhere, and while a host that answers is only cut off. What only the dead host has written is lost.
+Every Dom0 that the table and the record name is asked first. Refused while
+one of them answers that it has a copy, while DRBD shows a Primary anywhere,
+and while a host that answers is only cut off. What only the dead host has
+written is lost.
 
 Examples:
   xen-migrate failover web --reason 'dom0-beta: power supply burnt, unplugged' --dry-run
@@ -115,10 +120,8 @@ pub enum Verb {
         json: bool,
     },
     /// On which Dom0 of the fleet a domU is
-    #[command(
-        after_help = "Exit codes: 0 it was seen; 1 it runs nowhere; 2 nobody knows the name; 4 not seen, and not all could be asked;\n\
-        5 it runs on two\n\nExamples:\n  xen-migrate where web\n  xen-migrate where web --json"
-    )]
+    #[command(after_help = "Exit codes: 0 it was seen; 1 it runs nowhere; 2 nobody knows the name;\n\
+        4 not seen, and not all could be asked; 5 it runs on two\n\nExamples:\n  xen-migrate where web\n  xen-migrate where web --json")]
     Where {
         /// The domU
         #[arg(value_parser = domu)]

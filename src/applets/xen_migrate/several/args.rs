@@ -13,20 +13,20 @@ Examples:
   xen-migrate migrate web --dry-run
   xen-migrate migrate web --to dom0-gamma
   xen-migrate migrate web --despite config
-  xen-migrate migrate ALL                     empty this Dom0; nothing moves unless all of it can
+  xen-migrate migrate ALL            empty this Dom0: all, or nothing moves
   xen-migrate migrate ALL --except db --jobs 4
-  xen-migrate migrate ALL --partial           what can go, goes
-  xen-migrate migrate ALL --shutdown --deadline 4m   before xendomains stops what is left";
+  xen-migrate migrate ALL --partial  what can go, goes
+  xen-migrate migrate ALL --shutdown --deadline 4m";
 
 /// The examples of `reverse --help`.
 pub const REVERSE_EXAMPLES: &str = "\
 Examples:
   xen-migrate reverse web
-  xen-migrate reverse ALL                     what was sent from here comes back, wherever it is by now
+  xen-migrate reverse ALL           what was sent from here, wherever it is
   xen-migrate reverse ALL --except db
   xen-migrate reverse ALL --dry-run
-  xen-migrate reverse ALL --return            at boot: what migrate --shutdown sent away
-  xen-migrate reverse ALL --return --wait 2h  and what cannot come yet is tried again each minute";
+  xen-migrate reverse ALL --return  what migrate --shutdown sent away
+  xen-migrate reverse ALL --return --wait 2h";
 
 /// The arguments of `migrate`.
 #[derive(Debug, Clone, Args)]
