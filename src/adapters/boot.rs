@@ -45,6 +45,18 @@ pub struct Planned {
     pub bytes: Vec<u8>,
 }
 
+/// Where the configs lie from which domUs are created.
+const FROZEN: &str = "/run/xen-drbd-auto";
+
+/// Puts the config that was decided about where nobody changes it meanwhile, and says where: between a decision and the moment in which the
+/// toolstack opens a file by its name, another one may have taken its place, with the name and the disks of a domU that runs elsewhere.
+/// It stays until the next start of that domU, or the next boot.
+pub fn frozen(world: &dyn World, planned: &Planned) -> Result<String, String> {
+    let path = format!("{FROZEN}/{}.cfg", planned.domu);
+    world.replace(Path::new(&path), &planned.bytes).map_err(|why| format!("{path}: {why}"))?;
+    Ok(world.told(&path))
+}
+
 impl ConfigFile {
     /// Its full path.
     pub fn path(&self) -> String {
@@ -154,7 +166,7 @@ pub fn diary(world: &dyn World) -> Diary {
 pub fn diary_to_go_on(world: &dyn World) -> Diary {
     read_diary(world).unwrap_or_else(|damage| {
         let aside = format!("{DIARY}.damaged");
-        let kept = match world.replace(Path::new(&aside), &damage.text) {
+        let kept = match world.replace(Path::new(&aside), damage.text.as_bytes()) {
             Ok(()) => format!("kept as {aside}"),
             Err(why) => format!("it could not be kept: {aside}: {why}"),
         };
@@ -189,5 +201,5 @@ fn read_diary(world: &dyn World) -> Result<Diary, Damage> {
 /// Keeps it.
 pub fn keep(world: &dyn World, diary: &Diary) -> Result<(), String> {
     let text = serde_json::to_string(diary).map_err(|e| e.to_string())?;
-    world.replace(Path::new(DIARY), &text).map_err(|why| format!("{DIARY}: {why}"))
+    world.replace(Path::new(DIARY), text.as_bytes()).map_err(|why| format!("{DIARY}: {why}"))
 }

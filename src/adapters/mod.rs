@@ -103,7 +103,7 @@ pub trait World {
     /// Puts a new text in the place of a file: written beside it, fsync, rename, fsync of the folder. Mode 0600 unless it was
     /// there. The folder is made when it is missing only below `/run` and `/var`. A symbolic link or anything else that is no
     /// plain file is not replaced.
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()>;
+    fn replace(&self, path: &Path, text: &[u8]) -> io::Result<()>;
 
     /// Takes a lock by its name, without waiting. `purpose` (one line) is shown to whoever finds it taken.
     fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError>;

@@ -138,7 +138,7 @@ impl World for Scripted {
         panic!("no adapter lists {}", folder.display());
     }
 
-    fn replace(&self, path: &Path, _: &str) -> io::Result<()> {
+    fn replace(&self, path: &Path, _: &[u8]) -> io::Result<()> {
         panic!("no adapter writes {}", path.display());
     }
 

@@ -104,7 +104,9 @@ pub fn update(world: &dyn World, change: impl FnOnce(&mut Record)) -> Result<(),
     if now == before {
         return Ok(());
     }
-    world.replace(Path::new(record::PATH), &now.to_text()).map_err(|why| StoreError::Unwritable { path: record::PATH, why })
+    world
+        .replace(Path::new(record::PATH), now.to_text().as_bytes())
+        .map_err(|why| StoreError::Unwritable { path: record::PATH, why })
 }
 
 /// Whoever holds the record's lock only reads and writes a small file, so waiting is short.

@@ -57,6 +57,8 @@ pub enum Deed {
     PowerOff(String),
     /// A host is switched on.
     Boot(String),
+    /// Somebody writes a file there: host, path, text.
+    Write(String, String, String),
     /// A link is cut silently: all of it, for so long or for ever.
     Cut(String, String, Option<Millis>),
     /// Only replication is cut.

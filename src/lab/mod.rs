@@ -394,6 +394,7 @@ impl Lab {
             Deed::EndTransport(guest) => self.migration(guest, |m| m.transport_ended = true),
             Deed::PowerOff(host) => self.with(|f| f.power_off(host)),
             Deed::Boot(host) => self.with(|f| f.boot(host)),
+            Deed::Write(host, path, text) => self.put(host, path, text),
             Deed::Cut(a, b, time) => self.with(|f| f.cut(a, b, true, true, until(time))),
             Deed::CutDrbd(a, b, time) => self.with(|f| f.cut(a, b, true, false, until(time))),
             Deed::CutSsh(a, b, time) => self.with(|f| f.cut(a, b, false, true, until(time))),

@@ -281,7 +281,7 @@ impl World for LabWorld<'_> {
         }
     }
 
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+    fn replace(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         let path = path.to_string_lossy();
         let what = format!("write {path}");
         let number = self.lab.begin(&self.host, self.pid, &what);

@@ -44,7 +44,7 @@
 //! ```
 //!
 //! A DEED is one of: `HOST$ COMMAND` · `kill caller` · `kill tools HOST` · `terminate HOST` · `kill sender DOMU` · `kill receiver DOMU` ·
-//! `end transport DOMU` · `power off HOST` · `boot HOST` · `cut HOST HOST [60s]` · `cut drbd HOST HOST [60s]` ·
+//! `end transport DOMU` · `power off HOST` · `boot HOST` · `write HOST PATH: TEXT` · `cut HOST HOST [60s]` · `cut drbd HOST HOST [60s]` ·
 //! `cut ssh HOST HOST [60s]` · `mend HOST HOST` · `guest DOMU ends -|r|c` · `arm QUIRK` · `disarm QUIRK`.
 //!
 //! A QUIRK is one of: `no-suspend DOMU` · `no-unpause DOMU` · `no-resume DOMU` · `no-remove HOST RESOURCE` ·
@@ -564,6 +564,10 @@ fn deed(text: &str) -> Result<Deed, String> {
         ["end", "transport", guest] => Deed::EndTransport(s(guest)),
         ["power", "off", host] => Deed::PowerOff(s(host)),
         ["boot", host] => Deed::Boot(s(host)),
+        ["write", host, path, ..] => {
+            let written = text.split_once(": ").ok_or("a text is expected after `PATH: `")?.1;
+            Deed::Write(s(host), s(path.trim_end_matches(':')), written.replace("\\n", "\n"))
+        }
         ["cut", "drbd", a, b, time @ ..] => cut(a, b, time).map(|(a, b, t)| Deed::CutDrbd(a, b, t))?,
         ["cut", "ssh", a, b, time @ ..] => cut(a, b, time).map(|(a, b, t)| Deed::CutSsh(a, b, t))?,
         ["cut", a, b, time @ ..] => cut(a, b, time).map(|(a, b, t)| Deed::Cut(a, b, t))?,

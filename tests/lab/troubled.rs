@@ -91,7 +91,7 @@ impl World for Troubled<'_> {
         }
     }
 
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+    fn replace(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         if let Some((host, bad, kind, after)) = &mut self.trouble.0.borrow_mut().unwritable
             && path == Path::new(bad)
             && *host == self.host()

@@ -129,7 +129,7 @@ impl Place {
 }
 
 /// Puts a new text in the place of a file, so that a crash at any moment leaves the old text or the new one.
-pub(super) fn replace(place: &Place, text: &str) -> io::Result<()> {
+pub(super) fn replace(place: &Place, text: &[u8]) -> io::Result<()> {
     let before = place.present()?;
     let beside = beside(&place.name);
     let file = match place.create(&beside) {
@@ -154,8 +154,8 @@ pub(super) fn replace(place: &Place, text: &str) -> io::Result<()> {
 }
 
 /// Writes the text to the disk, with the mode and, if we may, the owner of the file that it will replace.
-fn fill(mut file: &File, text: &str, before: Option<&Stat>) -> io::Result<()> {
-    file.write_all(text.as_bytes())?;
+fn fill(mut file: &File, text: &[u8], before: Option<&Stat>) -> io::Result<()> {
+    file.write_all(text)?;
     if let Some(before) = before {
         // Only root may give a file away; without that it simply becomes ours.
         let _ = rustix::fs::fchown(file, Some(Uid::from_raw(before.st_uid)), Some(Gid::from_raw(before.st_gid)));

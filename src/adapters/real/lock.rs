@@ -119,13 +119,29 @@ fn holding_pid(real: &Real, name: &str) -> io::Result<Option<u32>> {
     }
     let mut text = String::new();
     Read::by_ref(&mut file).take(4096).read_to_string(&mut text)?;
-    let Some((pid, ..)) = holder_of(&text) else {
+    let Some(pid) = holder_of(&text).map(|(pid, ..)| pid).or_else(|| known_to_the_kernel(&file)) else {
         return Err(io::Error::new(ErrorKind::InvalidData, "the holder has not written who it is"));
     };
     if !is_of_this_program(pid, &file)? {
         return Err(io::Error::new(ErrorKind::InvalidData, format!("pid {pid} is another program")));
     }
     Ok(Some(pid))
+}
+
+/// Who has taken a lock without a word of its own: there was no room for one in `/run`. proc_locks(5):
+/// `1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF`, with the device in hexadecimal.
+fn known_to_the_kernel(lock: &File) -> Option<u32> {
+    let lock = lock.metadata().ok()?;
+    let device = (rustix::fs::major(lock.dev()), rustix::fs::minor(lock.dev()));
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, place, ..] = words[..] else { return None };
+        let mut place = place.split(':');
+        let mut number = |radix| u64::from_str_radix(place.next()?, radix).ok();
+        let same = number(16)? == u64::from(device.0) && number(16)? == u64::from(device.1) && number(10)? == lock.ino();
+        if same { pid.parse().ok() } else { None }
+    })
 }
 
 /// Whether a process runs the file that we run, or one of its name and has the lock open: an upgrade puts a new file in the place of the

@@ -165,7 +165,7 @@ impl World for Real {
         files::list(&self.at(folder))
     }
 
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+    fn replace(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         files::replace(&files::Place::made(self, path)?, text)
     }
 

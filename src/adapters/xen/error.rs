@@ -73,6 +73,14 @@ pub enum XenError {
         /// What it had said so far.
         said: String,
     },
+    /// It ran, and the system does not tell how it ended. A deed may be half done.
+    #[error("{call}: how it ended cannot be seen: {why}")]
+    Lost {
+        /// The command, as one could paste it.
+        call: String,
+        /// The system's words.
+        why: String,
+    },
     /// The id does not belong to that domain any more (a guest that reboots gets a new one). Nothing was done.
     #[error("domain {id} is not {name:?} any more: {found}; nothing was done")]
     NotThatDomain {
@@ -106,9 +114,15 @@ pub enum XenError {
 }
 
 impl XenError {
-    /// The toolstack refused because a domain has that name: what is there is somebody else's.
-    pub fn name_is_taken(&self) -> bool {
-        matches!(self, XenError::Failed { why: Some(why), .. } if why.contains(log::NAME_IS_TAKEN))
+    /// The toolstack, asked to do something, came to its own end: it was neither ended by a limit or a signal, nor lost out of sight. (`keep` and a shell say 128
+    /// and the signal.)
+    pub fn is_orderly(&self) -> bool {
+        match self {
+            XenError::TimedOut { .. } | XenError::Unparsable { .. } | XenError::Lost { .. } => false,
+            XenError::Failed { ended: Ended::Exit(code), .. } => *code < 126,
+            XenError::Failed { ended: Ended::Signal(_), .. } => false,
+            _ => true,
+        }
     }
 }
 
@@ -121,7 +135,7 @@ impl From<CallError> for XenError {
             CallError::TooMuch { call, most } => {
                 XenError::Unparsable { call, row: String::new(), why: format!("more than {most} bytes of output") }
             }
-            CallError::Lost { call, why } => XenError::Refused { what: call, why: format!("how it ended cannot be seen: {why}") },
+            CallError::Lost { call, why } => XenError::Lost { call, why },
         }
     }
 }

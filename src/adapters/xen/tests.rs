@@ -78,7 +78,7 @@ impl World for Script {
     fn list(&self, _: &Path) -> io::Result<Vec<String>> {
         Ok(Vec::new())
     }
-    fn replace(&self, _: &Path, _: &str) -> io::Result<()> {
+    fn replace(&self, _: &Path, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
     fn lock(&self, _: &str, _: &str) -> Result<Box<dyn Held>, LockError> {

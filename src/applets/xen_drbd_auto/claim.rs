@@ -4,7 +4,6 @@ use super::{Setting, round};
 use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
-use crate::adapters::xen::XenError;
 use crate::adapters::{Call, CallError, Held, LockError, Output, To, World, drbd, here, xen};
 use crate::core::boot::Decision;
 use crate::core::boot::claim::{Deed, Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
@@ -27,8 +26,8 @@ pub enum Begun<'a> {
 }
 
 /// Creates what was claimed, all at once, and sees each claim to its end.
-pub fn create<'a>(world: &dyn World, claims: Vec<Claim<'a>>, diary: &mut Diary) -> Vec<(&'a ConfigFile, Outcome)> {
-    let calls: Vec<Result<Creation, String>> = claims.iter().map(Claim::creation).collect();
+pub fn create<'a>(world: &dyn World, mut claims: Vec<Claim<'a>>, diary: &mut Diary) -> Vec<(&'a ConfigFile, Outcome)> {
+    let calls: Vec<Result<Creation, String>> = claims.iter_mut().map(Claim::creation).collect();
     let those: Vec<Call> = calls.iter().flatten().map(|creation| creation.call.clone()).collect();
     let mut answers = world.run_all(&those, those.len()).into_iter();
     let ended = claims.into_iter().zip(calls).map(|(mut claim, call)| {
@@ -109,6 +108,8 @@ pub struct Claim<'a> {
     evidence: String,
     /// The domain that we made.
     created: Option<Domain>,
+    /// Somebody else has made one of that name meanwhile: the disks are in use, by that one.
+    theirs: bool,
     /// What comes next; `None`: it is over.
     next: Option<Deed>,
     /// What a person should know although it runs.
@@ -160,8 +161,20 @@ impl<'a> Claim<'a> {
         };
         let names = names.into_iter().zip(proofs).collect();
         let (next, remark, wrong) = (Some(Deed::FIRST), None, vec![]);
-        let mut claim =
-            Claim { setting, ground, config, planned, names, evidence, created: None, next, remark, wrong, _held: held };
+        let mut claim = Claim {
+            setting,
+            ground,
+            config,
+            planned,
+            names,
+            evidence,
+            created: None,
+            theirs: false,
+            next,
+            remark,
+            wrong,
+            _held: held,
+        };
         claim.go(diary);
         if claim.next.is_none() { Begun::Ended(claim.outcome()) } else { Begun::Claimed(Box::new(claim)) }
     }
@@ -222,6 +235,7 @@ impl<'a> Claim<'a> {
                     xen::destroy(world, self.toolstack(), domain.id, &domain.name).map_err(|e| e.to_string())?;
                 }
             }
+            Deed::Demote if self.theirs => {}
             Deed::Demote => all(self.names.iter().map(|(name, _)| deeds::demote(world, name).map_err(|e| e.to_string())))?,
             Deed::PutBack => self.put_options_back(diary)?,
         }
@@ -238,7 +252,7 @@ impl<'a> Claim<'a> {
     }
 
     /// The creation, where nothing speaks against it now.
-    fn creation(&self) -> Result<Creation, String> {
+    fn creation(&mut self) -> Result<Creation, String> {
         let world = self.world();
         if world.stopping() {
             return Err("stopped as asked".to_string());
@@ -247,18 +261,17 @@ impl<'a> Claim<'a> {
         let domu = &self.planned.domu;
         let before = self.domains()?;
         if let Some(other) = before.iter().find(|d| d.name == domu.as_str()) {
+            self.theirs = true;
             return Err(format!("somebody else has started it meanwhile (id {})", other.id));
         }
-        let call =
-            xen::creation(self.toolstack(), &self.config.path(), false, &look::lock_name(domu)).map_err(|e| e.to_string())?;
+        let path = boot::frozen(world, self.planned)?;
+        let call = xen::creation(self.toolstack(), &path, false, &look::lock_name(domu)).map_err(|e| e.to_string())?;
         Ok(Creation { call, before })
     }
 
     /// What came of it, and which domain is ours.
     fn take_in(&mut self, creation: &Creation, answer: Result<Output, CallError>) -> Result<(), String> {
         let created = xen::created(self.toolstack(), &creation.call, answer);
-        // What is there now and was not before is ours; not where the toolstack says that the name was taken: then it is somebody else's.
-        let taken = created.as_ref().is_err_and(XenError::name_is_taken);
         let domains = match (self.domains(), &created) {
             (Ok(domains), _) => domains,
             // It was created, and what could not be looked at is no reason to take it back.
@@ -266,11 +279,33 @@ impl<'a> Claim<'a> {
             (Err(why), Err(error)) => return Err(format!("{error}; and what is there now cannot be seen: {why}")),
         };
         let new = |d: &Domain| d.name == self.planned.domu.as_str() && !creation.before.iter().any(|b| b.id == d.id);
-        self.created = domains.into_iter().find(new).filter(|_| !taken);
-        match (created, &self.created) {
-            (Ok(_), Some(_)) => Ok(()),
-            (Ok(created), None) => Err(format!("it was created and is not there: {}", created.said)),
-            (Err(error), _) => Err(error.to_string()),
+        let new = domains.into_iter().find(new);
+        let error = match created {
+            Ok(created) => {
+                self.created = new;
+                let gone = || format!("it was created and is not there: {}", created.said);
+                return if self.created.is_some() { Ok(()) } else { Err(gone()) };
+            }
+            Err(error) => error,
+        };
+        match new {
+            None => Err(error.to_string()),
+            // A toolstack that says why it could not has taken back what it made itself (`create_domain` in xl_vmcontrol.c: `error_out`).
+            Some(other) if error.is_orderly() => {
+                self.theirs = true;
+                Err(format!("{error}; somebody else has started it meanwhile (id {}), and that one is left alone", other.id))
+            }
+            // It was ended in the middle, after the domU had begun to run: that one is whole.
+            Some(running) if running.state.executes() => {
+                self.created = Some(running);
+                self.remark = Some(format!("it runs, though {error}"));
+                Ok(())
+            }
+            // What it had begun to build has never run.
+            Some(unfinished) => {
+                self.created = Some(unfinished);
+                Err(error.to_string())
+            }
         }
     }
 

@@ -102,6 +102,14 @@ impl Daemon {
             let _ = boot::keep(world, &diary);
         }
         self.held = None;
+        // A reload that still found us here is asked for after that, and one that comes now finds nobody and is a start: none is lost.
+        if !world.stopping()
+            && world.reloading()
+            && let Ok(again) = Daemon::new(world, self.toolstack)
+        {
+            *self = Daemon { all: true, ..again };
+            return Turn::Wait { until: world.clock(), interest: vec![] };
+        }
         world.say(To::Log, if diary.must_wait() { "the waiting was ended" } else { "nothing waits any more: the daemon goes" });
         Turn::Done
     }
@@ -110,6 +118,10 @@ impl Daemon {
 /// Waits in the foreground, until nothing waits any more or somebody ends it.
 pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     let world = setting.world;
+    if start {
+        // The service takes over from a daemon that a person has begun: two cannot be, and a service that gives up is started by nobody.
+        service::end_waiting(setting)?;
+    }
     let mut daemon = Daemon::new(world, setting.toolstack)?;
     daemon.all = start;
     daemon.asked = setting.asked;

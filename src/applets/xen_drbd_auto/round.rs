@@ -72,7 +72,11 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         Ok(ground) => ground,
         Err(error) => return nothing_seen(world, diary, which, &error.to_string()),
     };
-    let configs = boot::configs(world, &ground).map_err(failed)?;
+    let configs = match boot::configs(world, &ground) {
+        Ok(configs) => configs,
+        Err(why) if setting.is_start() => return Err(failed(why)),
+        Err(why) => return nothing_seen(world, diary, which, &why),
+    };
     let mut files: Vec<String> = configs.iter().map(|c| c.file.clone()).collect();
     // Only a person's start forgets who waits: that a file is away for one look is no wish of anybody's.
     let gone = if setting.is_start() { vec![] } else { diary.gone_while_waiting(&files) };
@@ -116,7 +120,9 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
 
 /// Nothing could be seen: everybody waits.
 fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) -> Result<Round, Stop> {
-    for file in boot::names(world).map_err(failed)? {
+    // Where not even the folder can be read: those that are known.
+    let files = boot::names(world).unwrap_or_else(|_| diary.domus.keys().cloned().collect());
+    for file in files {
         if which == Which::All || diary.last(&file).is_none_or(|last| !last.is_final()) {
             let domu = diary.domus.get(&file).and_then(|pages| pages.domu.clone());
             diary.note(&file, domu.as_deref(), Moment::from(world.now()), Outcome::Decided(Decision::Wait(why.to_string())));

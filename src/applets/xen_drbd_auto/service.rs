@@ -100,6 +100,17 @@ fn daemon_argv(setting: Setting<'_>) -> Vec<String> {
 
 /// Ends the waiting. No domU is touched.
 pub fn stop(setting: Setting<'_>) -> Ended {
+    let said = if end_waiting(setting)? {
+        "The waiting has ended; no domU was touched."
+    } else {
+        "Nothing is waiting; no domU was touched."
+    };
+    setting.world.say(To::Out, said);
+    Ok(0)
+}
+
+/// Ends the daemon and waits until it is gone. False: there was none.
+pub fn end_waiting(setting: Setting<'_>) -> Result<bool, Stop> {
     let world = setting.world;
     let asked = |why: std::io::Error| failed(format!("the waiting daemon: {why}"));
     let mut found = world.summon(boot::DAEMON, Summons::Stop).map_err(asked)?;
@@ -109,8 +120,7 @@ pub fn stop(setting: Setting<'_>) -> Ended {
         found = world.summon(boot::DAEMON, Summons::Stop).map_err(asked)?;
     }
     if !found {
-        world.say(To::Out, "Nothing is waiting; no domU was touched.");
-        return Ok(0);
+        return Ok(false);
     }
     let start = world.clock();
     while let Some(who) = world.lock_holder(boot::DAEMON) {
@@ -120,19 +130,19 @@ pub fn stop(setting: Setting<'_>) -> Ended {
         }
         world.rest(Duration::from_millis(100));
     }
-    world.say(To::Out, "The waiting has ended; no domU was touched.");
-    Ok(0)
+    Ok(true)
 }
 
 /// Looks again now. Without a daemon there is nothing that waits: then it is a start, for what has changed in the folder.
 pub fn reload(setting: Setting<'_>) -> Ended {
     let world = setting.world;
     match world.summon(boot::DAEMON, Summons::Reload) {
-        Ok(true) => {
+        // One that is just about to go does not look again any more: see Daemon::end.
+        Ok(true) if world.lock_holder(boot::DAEMON).is_some() => {
             world.say(To::Out, "What waits is looked at now: xen-drbd-auto status");
             Ok(0)
         }
-        Ok(false) => start(setting),
+        Ok(_) => start(setting),
         Err(why) => Err(Stop::new(Exit::Failed, format!("the waiting daemon: {why}"))),
     }
 }

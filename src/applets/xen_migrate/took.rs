@@ -28,7 +28,7 @@ pub fn note(world: &dyn World, domu: &DomuName, host: &HostName, began: Duration
     let seconds = world.clock().saturating_sub(began).as_secs();
     let took = Took { domu: domu.clone(), host: host.clone(), seconds, ended: Moment::from(world.now()) };
     let text = serde_json::to_string(&took).unwrap_or_default();
-    if let Err(why) = world.replace(Path::new(PATH), &text) {
+    if let Err(why) = world.replace(Path::new(PATH), text.as_bytes()) {
         world.say(To::Log, &format!("{PATH}: {why}"));
     }
 }

@@ -69,7 +69,7 @@ impl World for Voice<'_> {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         self.world.list(folder)
     }
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+    fn replace(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         self.world.replace(path, text)
     }
     fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError> {

@@ -367,14 +367,14 @@ impl Files {
     }
 
     /// What the tools do: the folder must be there, except below `/run` and `/var`.
-    pub fn replace(&mut self, path: &str, text: &str) -> std::io::Result<()> {
+    pub fn replace(&mut self, path: &str, text: &[u8]) -> std::io::Result<()> {
         let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
         let made = folder.starts_with("/run") || folder.starts_with("/var");
         let there = match self {
             Files::Memory(map) => map.keys().any(|p| p.starts_with(&format!("{folder}/"))),
             Files::Folder(root) => below(root, folder).is_dir(),
         };
-        if made || there { self.write(path, text.as_bytes(), 0o600) } else { Err(not_there()) }
+        if made || there { self.write(path, text, 0o600) } else { Err(not_there()) }
     }
 
     /// Takes a file away; one that is not there is no error.

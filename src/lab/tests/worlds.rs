@@ -33,7 +33,7 @@ fn tool(world: &dyn World, argv: &[String], around: &Surroundings) -> i32 {
             let Ok(_held) = world.lock("web", "xen-migrate migrate web") else {
                 return 3;
             };
-            world.replace(Path::new("/etc/xen/migrate-status.txt"), "web leaving\n").unwrap();
+            world.replace(Path::new("/etc/xen/migrate-status.txt"), b"web leaving\n").unwrap();
             let transport =
                 "ssh -i /root/.ssh/xen-migrate-dom0-alpha -o IdentitiesOnly=yes -o ServerAliveInterval=5 -- dom0-beta";
             let mut call = Call::new("xl", ["migrate", "-s", transport, "web", "xen-migrate/1"]);
@@ -47,7 +47,7 @@ fn tool(world: &dyn World, argv: &[String], around: &Surroundings) -> i32 {
             });
             let Ok(output) = ended else { return 1 };
             assert!(lines > 5 || !output.ok());
-            world.replace(Path::new("/etc/xen/migrate-status.txt"), "web away\n").unwrap();
+            world.replace(Path::new("/etc/xen/migrate-status.txt"), b"web away\n").unwrap();
             output.code().unwrap_or(1)
         }
         _ => 2,

@@ -20,14 +20,14 @@ fn a_file_is_replaced_with_its_mode_and_nothing_is_left_beside() {
     let (root, real) = world();
     let etc = etc(root.path());
     let record = etc.join("migrate-status.txt");
-    real.replace(Path::new(RECORD), "one\n").unwrap();
+    real.replace(Path::new(RECORD), b"one\n").unwrap();
     assert_eq!(real.read(Path::new(RECORD)).unwrap(), b"one\n");
     assert_eq!(record.metadata().unwrap().mode() & 0o7777, 0o600);
     let inode = record.metadata().unwrap().ino();
     fs::set_permissions(&record, fs::Permissions::from_mode(0o640)).unwrap();
     // Whoever reads the old one goes on reading the old one.
     let open = fs::File::open(&record).unwrap();
-    real.replace(Path::new(RECORD), "two\n").unwrap();
+    real.replace(Path::new(RECORD), b"two\n").unwrap();
     assert_eq!(std::io::read_to_string(open).unwrap(), "one\n");
     assert_eq!(fs::read_to_string(&record).unwrap(), "two\n");
     assert_eq!(record.metadata().unwrap().mode() & 0o7777, 0o640);
@@ -38,9 +38,9 @@ fn a_file_is_replaced_with_its_mode_and_nothing_is_left_beside() {
 #[test]
 fn folders_are_made_where_they_are_ours() {
     let (root, real) = world();
-    real.replace(Path::new("/run/xen-drbd-auto/state"), "x").unwrap();
+    real.replace(Path::new("/run/xen-drbd-auto/state"), b"x").unwrap();
     assert_eq!(root.path().join("run/xen-drbd-auto").metadata().unwrap().mode() & 0o7777, 0o700);
-    let why = real.replace(Path::new(RECORD), "x").unwrap_err();
+    let why = real.replace(Path::new(RECORD), b"x").unwrap_err();
     assert_eq!(why.kind(), ErrorKind::NotFound);
     assert!(!root.path().join("etc").exists());
 }
@@ -53,16 +53,16 @@ fn nothing_planted_is_replaced_or_followed() {
     fs::write(&victim, "precious").unwrap();
     let record = etc.join("migrate-status.txt");
     symlink(&victim, &record).unwrap();
-    let why = real.replace(Path::new(RECORD), "x").unwrap_err();
+    let why = real.replace(Path::new(RECORD), b"x").unwrap_err();
     assert!(why.to_string().contains("symbolic link"), "{why}");
     assert!(record.is_symlink());
     fs::remove_file(&record).unwrap();
     fs::create_dir(&record).unwrap();
-    assert!(real.replace(Path::new(RECORD), "x").is_err());
+    assert!(real.replace(Path::new(RECORD), b"x").is_err());
     // The folder, where it is ours.
     fs::create_dir(root.path().join("run")).unwrap();
     symlink(&etc, root.path().join("run/xen-drbd-auto")).unwrap();
-    assert!(real.replace(Path::new("/run/xen-drbd-auto/state"), "x").is_err());
+    assert!(real.replace(Path::new("/run/xen-drbd-auto/state"), b"x").is_err());
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     assert_eq!(real.list(Path::new("/etc/xen")).unwrap(), ["migrate-status.txt"]);
 }
@@ -125,12 +125,12 @@ fn a_full_disk_leaves_the_old_text() {
 }
 
 pub(super) fn on_a_full_disk(real: &Real) {
-    let why = real.replace(Path::new(RECORD), &"x".repeat(1_000_000)).unwrap_err();
+    let why = real.replace(Path::new(RECORD), &b"x".repeat(1_000_000)).unwrap_err();
     assert_eq!(why.kind(), ErrorKind::StorageFull);
     assert_eq!(real.read(Path::new(RECORD)).unwrap(), b"old");
     assert_eq!(real.list(Path::new("/etc/xen")).unwrap(), ["migrate-status.txt"]);
     // And there is room again.
-    real.replace(Path::new(RECORD), "new").unwrap();
+    real.replace(Path::new(RECORD), b"new").unwrap();
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_read_only_disk_is_named() {
 }
 
 pub(super) fn on_a_read_only_disk(real: &Real) {
-    let why = real.replace(Path::new(RECORD), "new").unwrap_err();
+    let why = real.replace(Path::new(RECORD), b"new").unwrap_err();
     assert_eq!(why.kind(), ErrorKind::ReadOnlyFilesystem);
     assert_eq!(real.read(Path::new(RECORD)).unwrap(), b"old");
 }
@@ -152,7 +152,7 @@ fn two_writers_at_once_leave_one_whole_text() {
     std::thread::scope(|scope| {
         for text in &texts {
             let real = &real;
-            scope.spawn(move || (0..20).for_each(|_| real.replace(Path::new(RECORD), text).unwrap()));
+            scope.spawn(move || (0..20).for_each(|_| real.replace(Path::new(RECORD), text.as_bytes()).unwrap()));
         }
     });
     let left = String::from_utf8(real.read(Path::new(RECORD)).unwrap()).unwrap();

@@ -130,6 +130,19 @@ fn a_holder_that_is_stopped_is_called_so() {
     assert!(holder.wait().unwrap().success());
 }
 
+/// A full /run has room for the lock, and not for the word of who holds it.
+#[test]
+fn a_holder_without_a_word_is_known_to_the_kernel() {
+    let (root, real) = world();
+    let mut holder = another("wait", root.path(), &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.starts_with("waiting (pid")));
+    fs::write(root.path().join("run/xen-migrate/waiting.lock"), "").unwrap();
+    assert!(real.lock_holder("waiting").is_some());
+    assert!(real.summon("waiting", Summons::Stop).unwrap());
+    assert!(holder.wait().unwrap().success());
+    assert!(!real.summon("waiting", Summons::Stop).unwrap());
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the tests of the door stand outside of it")]
 fn an_upgrade_hides_no_holder() {

@@ -96,7 +96,7 @@ impl Sent {
 
     fn write(&self, world: &dyn World) -> Result<(), Stop> {
         world
-            .replace(Path::new(PATH), &self.text())
+            .replace(Path::new(PATH), self.text().as_bytes())
             .map_err(|why| Stop::new(Exit::Failed, format!("{PATH} could not be written ({why}); what went stays on the record")))
     }
 }
