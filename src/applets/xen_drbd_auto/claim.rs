@@ -1,10 +1,11 @@
 //! The claim: the guard on, Primary, look, create, look, the guard off. Or a step back, which leaves everything as it was.
 
+use super::create::{self, Came, Creation, Failed};
 use super::{Setting, round};
 use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
-use crate::adapters::{Call, CallError, Held, LockError, Output, To, World, drbd, here, xen};
+use crate::adapters::{Call, Held, LockError, To, World, drbd, here, xen};
 use crate::core::boot::Decision;
 use crate::core::boot::claim::{Deed, Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
 use crate::core::boot::diary::{Diary, Outcome};
@@ -27,12 +28,12 @@ pub enum Begun<'a> {
 
 /// Creates what was claimed, all at once, and sees each claim to its end.
 pub fn create<'a>(world: &dyn World, mut claims: Vec<Claim<'a>>, diary: &mut Diary) -> Vec<(&'a ConfigFile, Outcome)> {
-    let calls: Vec<Result<Creation, String>> = claims.iter_mut().map(Claim::creation).collect();
+    let calls: Vec<Result<Creation<'_>, String>> = claims.iter_mut().map(Claim::creation).collect();
     let those: Vec<Call> = calls.iter().flatten().map(|creation| creation.call.clone()).collect();
     let mut answers = world.run_all(&those, those.len()).into_iter();
     let ended = claims.into_iter().zip(calls).map(|(mut claim, call)| {
         let ended = call.and_then(|creation| match answers.next() {
-            Some(answer) => claim.take_in(&creation, answer),
+            Some(answer) => claim.take_in(creation.came(world, answer)),
             None => Err("nobody created it".to_string()),
         });
         let config = claim.config;
@@ -117,13 +118,6 @@ pub struct Claim<'a> {
     /// Why we step back, and then what of that could not be done.
     wrong: Vec<String>,
     _held: Box<dyn Held>,
-}
-
-/// A creation that can be made.
-struct Creation {
-    call: Call,
-    /// What was there before.
-    before: Vec<Domain>,
 }
 
 impl<'a> Claim<'a> {
@@ -252,75 +246,33 @@ impl<'a> Claim<'a> {
     }
 
     /// The creation, where nothing speaks against it now.
-    fn creation(&mut self) -> Result<Creation, String> {
+    fn creation(&mut self) -> Result<Creation<'a>, String> {
         let world = self.world();
         if world.stopping() {
             return Err("stopped as asked".to_string());
         }
         is_unchanged(world, self.config, self.planned)?;
-        let domu = &self.planned.domu;
-        let before = self.domains()?;
-        if let Some(other) = before.iter().find(|d| d.name == domu.as_str()) {
-            self.theirs = true;
-            return Err(format!("somebody else has started it meanwhile (id {})", other.id));
-        }
-        let path = boot::frozen(world, self.planned)?;
-        let call = xen::creation(self.toolstack(), &path, false, &look::lock_name(domu)).map_err(|e| e.to_string())?;
-        Ok(Creation { call, before })
+        create::prepare(world, self.toolstack(), self.planned).map_err(|failed| self.failed(failed))
     }
 
     /// What came of it, and which domain is ours.
-    fn take_in(&mut self, creation: &Creation, answer: Result<Output, CallError>) -> Result<(), String> {
-        let created = xen::created(self.toolstack(), &creation.call, answer);
-        let domains = match (self.domains(), &created) {
-            (Ok(domains), _) => domains,
-            // It was created, and what could not be looked at is no reason to take it back.
-            (Err(_), Ok(_)) => return Ok(()),
-            (Err(why), Err(error)) => return Err(format!("{error}; and what is there now cannot be seen: {why}")),
-        };
-        let new = |d: &Domain| d.name == self.planned.domu.as_str() && !creation.before.iter().any(|b| b.id == d.id);
-        let new = domains.into_iter().find(new);
-        let error = match created {
-            Ok(created) => {
-                self.created = new;
-                let gone = || format!("it was created and is not there: {}", created.said);
-                return if self.created.is_some() { Ok(()) } else { Err(gone()) };
-            }
-            Err(error) => error,
-        };
-        match new {
-            None => Err(error.to_string()),
-            // A toolstack that says why it could not has taken back what it made itself (`create_domain` in xl_vmcontrol.c: `error_out`).
-            Some(other) if error.is_orderly() => {
-                self.theirs = true;
-                Err(format!("{error}; somebody else has started it meanwhile (id {}), and that one is left alone", other.id))
-            }
-            // It was ended in the middle, after the domU had begun to run: that one is whole.
-            Some(running) if running.state.executes() => {
-                self.created = Some(running);
-                self.remark = Some(format!("it runs, though {error}"));
+    fn take_in(&mut self, came: Came) -> Result<(), String> {
+        match came {
+            Came::Ours(domain, remark) => {
+                (self.created, self.remark) = (domain, remark);
                 Ok(())
             }
-            // What it had begun to build has never run.
-            Some(unfinished) => {
-                self.created = Some(unfinished);
-                Err(error.to_string())
+            Came::Unfinished(domain, why) => {
+                self.created = Some(domain);
+                Err(why)
             }
+            Came::Failed(failed) => Err(self.failed(failed)),
         }
     }
 
-    /// Every domain here; asked again for a while, for much hangs on it.
-    fn domains(&self) -> Result<Vec<Domain>, String> {
-        let world = self.world();
-        let mut asked = 0;
-        loop {
-            asked += 1;
-            match xen::domains(world, self.toolstack(), false) {
-                Ok(domains) => return Ok(domains),
-                Err(why) if asked >= 5 => return Err(why.to_string()),
-                Err(_) => world.rest(Duration::from_secs(1)),
-            }
-        }
+    fn failed(&mut self, failed: Failed) -> String {
+        self.theirs = failed.theirs;
+        failed.why
     }
 
     /// The error: it is seen to be dead. What could not be seen is no reason to destroy it.
@@ -328,7 +280,7 @@ impl<'a> Claim<'a> {
         let world = self.setting.world;
         let start = world.clock();
         loop {
-            let domains = match self.domains() {
+            let domains = match create::domains(world, self.toolstack()) {
                 Ok(domains) => domains,
                 Err(why) => return Ok(Some(format!("it was created, and could not be looked at: {why}"))),
             };

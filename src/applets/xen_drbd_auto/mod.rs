@@ -5,6 +5,7 @@
 
 pub mod claim;
 pub mod cli;
+mod create;
 pub mod daemon;
 pub(super) mod force;
 mod keep;
