@@ -6,11 +6,14 @@
 #   /etc/init.d/xen-drbd-auto               link to PREFIX/bin/xen-drbd-auto
 #   /etc/xen/drbd-auto/                     made only where there is an /etc/xen
 #   PREFIX/share/man, bash-completion, …    the man pages and the completion, where `cargo run --example man -- target` has made them
-#   PREFIX/bin/.xen-drbd.made               what it made itself of the last two, folders as well, so that uninstall takes only those
+#   PREFIX/bin/.xen-drbd.made               the pages and folders that it made itself, so that uninstall takes only those
 #
-# Everything is looked at before anything is touched: what is not ours is refused, and then nothing has happened.
+# Everything is looked at before anything is touched: what is not ours is refused, and then nothing has happened. Should it fail later all
+# the same (a full disk), uninstall knows from the note what was made until then.
 # The table, the record, the keys and the domU configs are the operator's; no verb here touches them.
-set -eu
+# Others than root may write in /usr/local/bin on some systems. So the note is believed only where it is a plain file of whoever installs,
+# and even then it leads nowhere but to our pages and to the folders they need.
+set -euf
 
 NAMES="xen-migrate xen-drbd-auto migrate2"
 INIT=xen-drbd-auto
@@ -27,6 +30,7 @@ Usage: [DESTDIR=DIR] [PREFIX=DIR] ./symlinks.sh [install|uninstall|status] [--fr
   --share DIR    man pages and completion (default: target/share beside this script; made by cargo run --example man -- target)
   PREFIX         where bin/ and share/ are (default: /usr/local)
   DESTDIR        put in front of every path, for packages and tests; links do not contain it
+                 (neither of the two may contain .. or a line break)
 
 Exit codes: 0 done or already so, 1 refused or failed (status: something is missing or not ours), 2 usage.
 END
@@ -121,8 +125,51 @@ page_is_ours() {
 	[ -f "$1" ] && [ ! -L "$1" ] && head -n 2 -- "$1" | grep -q 'ade from .*command line.* Do not edit\.$'
 }
 
-# Refuses whatever stands in our place and is not ours.
+who() {
+	id -un 2>/dev/null || id -u
+}
+
+# Whether the note is as we leave it: one plain file of our own, under this name only, that nobody else may write.
+note_is_ours() {
+	[ -n "$(find "$made" -prune -type f -links 1 -user "$(id -u)" ! -perm -020 ! -perm -002)" ]
+}
+
+look_at_note() {
+	if is_there "$made" && ! note_is_ours; then
+		refuse "$made is $(what_is "$made"), not the note that user $(who) keeps here (a plain file, his own, that others may not write): be the user who installed, or find out who put it there and move it away"
+	fi
+}
+
+# Every folder that is needed.
+folders() {
+	printf '%s\n' "$bin" "${init%/*}"
+	if [ -d "${auto%/*}" ]; then printf '%s\n' "$auto"; fi
+	for page in $(pages); do
+		page=$DESTDIR$(page_path "$page")
+		printf '%s\n' "${page%/*}"
+	done
+}
+
+# What there is already of each of them: itself, or the innermost above it.
+folders_so_far() {
+	folders | while IFS= read -r way; do
+		while ! is_there "$way"; do way=$(dirname -- "$way"); done
+		printf '%s\n' "$way"
+	done | LC_ALL=C sort -u
+}
+
+# Refuses whatever stands in our place or bars the way to it, and is not ours.
 look() {
+	look_at_note
+	while IFS= read -r way; do
+		if [ ! -d "$way" ]; then
+			refuse "$way is $(what_is "$way"), and a folder is needed there: move it away"
+		elif [ ! -w "$way" ] || [ ! -x "$way" ]; then
+			refuse "$way is a folder where user $(who) may not write: be root, or choose another PREFIX or DESTDIR"
+		fi
+	done <<END
+$(folders_so_far)
+END
 	if is_there "$copy" && ! copy_is_ours; then
 		refuse "$copy is $(what_is "$copy") that was not put there by this script: move it away, or choose another PREFIX"
 	fi
@@ -132,6 +179,11 @@ look() {
 		fi
 	done
 	for page in $(pages); do
+		# A name with a blank comes here in pieces, and is refused for them.
+		if ! page_is_ours "$share/$page"; then
+			refuse "$share/$page is no page that cargo run --example man has made: move it away, or say --share DIR"
+			continue
+		fi
 		page=$DESTDIR$(page_path "$page")
 		if is_there "$page" && ! page_is_ours "$page"; then
 			refuse "$page is $(what_is "$page") that was not put there by this script: move it away, or choose another PREFIX"
@@ -148,34 +200,80 @@ make_folder() {
 	make_folder "$(dirname -- "$1")"
 	mkdir -- "$1"
 	say "made       $1"
-	news="$news$1
-"
+	note "$1"
 }
 
-# The note lies in $bin, so it is written once that is there.
-note_what_was_made() {
-	if [ -n "$news" ]; then
-		printf '%s' "$news" | while IFS= read -r what; do
-			printf '%s\n' "${what#"$DESTDIR"}" >>"$made"
-		done
+# Notes what was made, at once, so that it is known whatever happens next. The note lies in $bin: only what leads there has to wait for it.
+# DESTDIR itself belongs to whoever named it.
+note() {
+	case $1 in
+	"$DESTDIR"/*) news="$news${1#"$DESTDIR"}
+" ;;
+	esac
+	if [ -z "$news" ] || [ ! -d "$bin" ]; then return; fi
+	old=/dev/null
+	if [ -f "$made" ]; then old=$made; fi
+	# Beside it and then renamed. The file is made anew (-C): a link that somebody puts there meanwhile is not written through.
+	new=$(mktemp -u "$bin/.xen-drbd.XXXXXX")
+	(
+		umask 022
+		set -C
+		printf '%s' "$news" | LC_ALL=C sort -u -- "$old" - >"$new"
+	)
+	mv -f -- "$new" "$made"
+	new=
+	news=
+}
+
+leads_to_bin() {
+	case $PREFIX/bin/ in
+	"$1"/*) ;;
+	*) return 1 ;;
+	esac
+}
+
+below_share() {
+	case $1 in
+	"$PREFIX"/share/*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# Whether an installation can have made what a line of the note names.
+may_be_ours() {
+	case $1/ in
+	*/../* | */./* | *//* | [!/]*) return 1 ;;
+	/etc/ | /etc/init.d/ | /etc/xen/drbd-auto/ | "$PREFIX"/share/) return 0 ;;
+	/) return 1 ;;
+	esac
+	below_share "$1" || leads_to_bin "$1"
+}
+
+# Takes back what a line of the note names; one that is not ours any more stays, and so does a folder with something in it.
+take_back() {
+	what=$DESTDIR$1
+	if ! may_be_ours "$1"; then
+		say "left as is $what (noted, but nothing that this script makes)"
+	elif [ -d "$what" ] && [ ! -L "$what" ]; then
+		if rmdir -- "$what" 2>/dev/null; then say "removed    $what"; fi
+	elif below_share "$1" && page_is_ours "$what"; then
+		rm -f -- "$what"
+		say "removed    $what"
+	elif is_there "$what"; then
+		say "left as is $what ($(what_is "$what"), not ours)"
 	fi
 }
 
-# The pages and folders that were ours, the innermost first; one that is not ours any more stays, and so does a folder with something in it.
+# The innermost first, and the note itself before the folder it lies in.
 remove_what_was_made() {
 	if [ ! -f "$made" ]; then return; fi
-	all=$(sort -ru -- "$made")
+	all=$(LC_ALL=C sort -ru -- "$made")
+	printf '%s\n' "$all" | while IFS= read -r line; do
+		if [ -n "$line" ] && ! leads_to_bin "$line"; then take_back "$line"; fi
+	done
 	rm -f -- "$made"
-	printf '%s\n' "$all" | while IFS= read -r what; do
-		what=$DESTDIR$what
-		if page_is_ours "$what"; then
-			rm -f -- "$what"
-			say "removed    $what"
-		elif [ -d "$what" ]; then
-			if rmdir -- "$what" 2>/dev/null; then say "removed    $what"; fi
-		elif is_there "$what"; then
-			say "left as is $what ($(what_is "$what"), not ours)"
-		fi
+	printf '%s\n' "$all" | while IFS= read -r line; do
+		if [ -n "$line" ] && leads_to_bin "$line"; then take_back "$line"; fi
 	done
 }
 
@@ -186,8 +284,8 @@ put_page() {
 	if cmp -s -- "$share/$1" "$to"; then
 		say "already so $to"
 	else
-		is_there "$to" || news="$news$to
-"
+		# Before it is copied: what only looks like one of our pages is not taken for one afterwards.
+		is_there "$to" || note "$to"
 		rm -f -- "$to"
 		cp -- "$share/$1" "$to"
 		chmod 0644 "$to"
@@ -204,28 +302,37 @@ make_link() {
 	fi
 }
 
-install_all() {
-	if [ ! -f "$from" ] || [ ! -x "$from" ]; then
-		complain "$from is $(what_is "$from"), not an executable: build it first (cargo build --release), or say --from BINARY"
-		exit 1
-	fi
-	look
+stop_if_refused() {
 	if [ "$refused" = 1 ]; then
 		complain "nothing was touched"
 		exit 1
 	fi
+}
+
+install_all() {
+	if ! is_there "$from"; then
+		complain "$from does not exist; build it first: cargo build --release (or say --from BINARY)"
+		exit 1
+	fi
+	if [ ! -f "$from" ] || [ ! -x "$from" ]; then
+		complain "$from is $(what_is "$from"), not an executable; build it first: cargo build --release (or say --from BINARY)"
+		exit 1
+	fi
+	look
+	stop_if_refused
+	# Whatever is half written goes.
+	trap '[ -z "$new" ] || rm -f -- "$new"' EXIT
+	trap 'exit 1' HUP INT TERM
 	make_folder "$bin"
 	if [ -x "$copy" ] && same_as_from; then
 		say "already so $copy"
 	else
 		# Beside it and then renamed: whoever starts it meanwhile gets the old one or the new one, never half of one.
 		new=$(mktemp "$bin/.xen-drbd.XXXXXX")
-		trap 'rm -f -- "$new"' EXIT
-		trap 'exit 1' HUP INT TERM
 		cp -- "$from" "$new"
 		chmod 0755 "$new"
 		mv -f -- "$new" "$copy"
-		trap - EXIT
+		new=
 		say "copied     $copy"
 	fi
 	for name in $NAMES; do
@@ -245,7 +352,6 @@ install_all() {
 	else
 		say "left out   man pages and completion (cargo run --example man -- target makes them in $share)"
 	fi
-	note_what_was_made
 	say "To start it at boot: update-rc.d $INIT defaults"
 }
 
@@ -260,21 +366,16 @@ remove() {
 }
 
 uninstall_all() {
+	look_at_note
+	stop_if_refused
 	# The copy goes first: if we are interrupted, the links that are left are still known as ours.
 	if copy_is_ours; then remove yes "$copy"; else remove no "$copy"; fi
 	if init_is_ours; then remove yes "$init"; else remove no "$init"; fi
 	for name in $NAMES; do
 		if name_is_ours "$name"; then remove yes "$bin/$name"; else remove no "$bin/$name"; fi
 	done
-	# A folder with something in it is the operator's.
-	if [ -d "$auto" ] && [ ! -L "$auto" ]; then
-		if rmdir -- "$auto" 2>/dev/null; then
-			say "removed    $auto"
-		else
-			say "left as is $auto (the operator's files)"
-		fi
-	fi
 	remove_what_was_made
+	if is_there "$auto"; then say "left as is $auto (the operator's)"; fi
 	say "Nothing of ours is left in $bin and $DESTDIR/etc/init.d."
 	say "If it was started at boot: update-rc.d $INIT remove"
 }
@@ -333,28 +434,44 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
+# $1: what it is called, $2: the path. The note has a path on each line, and compares them as they are written.
+check_path() {
+	case $2/ in
+	*"
+"*) misused "$1 must be one line, and there is a line break in it" ;;
+	*/../*) misused "$1 must be a path without ..: $2" ;;
+	esac
+}
+
+# The same path without // and /./ and without a slash at its end.
+tidy() {
+	printf '%s\n' "$1" | LC_ALL=C sed -e 's,//*,/,g' -e ':again' -e 's,/\./,/,' -e 't again' -e 's,/\.$,,' -e 's,/$,,'
+}
+
 PREFIX=${PREFIX:-/usr/local}
-PREFIX=${PREFIX%/}
 case $PREFIX in
-/* | "") ;;
+/*) ;;
 *) misused "PREFIX must begin with a slash: $PREFIX" ;;
 esac
+check_path PREFIX "$PREFIX"
+PREFIX=$(tidy "$PREFIX")
 DESTDIR=${DESTDIR:-}
-DESTDIR=${DESTDIR%/}
 case $DESTDIR in
 /* | "") ;;
-*) DESTDIR=$(pwd)/$DESTDIR ;;
+*) DESTDIR=$PWD/$DESTDIR ;;
 esac
+check_path DESTDIR "$DESTDIR"
+DESTDIR=$(tidy "$DESTDIR")
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 from=${from:-$here/target/release/xen-drbd}
 case $from in
 /*) ;;
-*) from=$(pwd)/$from ;;
+*) from=$PWD/$from ;;
 esac
 share=${share:-$here/target/share}
 case $share in
 /*) ;;
-*) share=$(pwd)/$share ;;
+*) share=$PWD/$share ;;
 esac
 
 bin=$DESTDIR$PREFIX/bin
@@ -363,6 +480,7 @@ init=$DESTDIR/etc/init.d/$INIT
 auto=$DESTDIR/etc/xen/drbd-auto
 made=$bin/.xen-drbd.made
 news=
+new=
 
 case ${verb:-install} in
 install) install_all ;;

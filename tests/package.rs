@@ -211,6 +211,56 @@ fn the_init_script_sends_away_only_at_a_shutdown_and_only_when_it_was_started() 
     assert_eq!(run("no-such-action", None), Some(2));
 }
 
+/// Runs the script that ends a purge on a system of its own, with this record; `grep_says`: a stand-in for a grep that fails so.
+///
+/// Returns whether the record is there afterwards, and what was said.
+fn purged(record: &[u8], grep_says: Option<u8>) -> (bool, String) {
+    let place = stand_ins("");
+    let folder = place.path().display().to_string();
+    let kept = place.path().join("etc/xen/migrate-status.txt");
+    fs::create_dir_all(kept.parent().expect("a folder")).expect("a folder");
+    fs::write(&kept, record).expect("the record");
+    if let Some(code) = grep_says {
+        // The copy may be executed, as what it is a copy of.
+        fs::copy(place.path().join("systemctl"), place.path().join("grep")).expect("a stand-in");
+        write(&place.path().join("grep"), &format!("#!/bin/sh\nexit {code}\n"));
+    }
+    let mut script = read("debian/xen-drbd.postrm");
+    for place in ["/etc/", "/run/", "/var/", "/root/"] {
+        script = script.replace(place, &format!("{folder}{place}"));
+    }
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
+    let ended = Command::new("/bin/sh").args(["-c", &script, "postrm", "purge"]).env("PATH", path).output().expect("sh");
+    assert!(ended.status.success(), "a purge goes on: {ended:?}");
+    (kept.exists(), String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+#[test]
+fn a_purge_deletes_only_a_record_that_surely_says_nothing() {
+    let none = "# version 1\n\n \t\n# EOF rows=0\n";
+    assert_eq!(purged(none.as_bytes(), None), (false, String::new()));
+    let row = "web  away  dom0-beta  2026-01-01T00:00:00Z\n";
+    for before in ["", " ", "\t", " \t ", "# version 1\n  "] {
+        let (kept, said) = purged(format!("{before}{row}# EOF rows=1\n").as_bytes(), None);
+        assert!(kept && said.contains("says where domUs of this host are"), "{before:?}: {said}");
+    }
+    // To the program a comment begins with the line; this is a row that it cannot read.
+    assert!(purged(format!(" #{row}{none}").as_bytes(), None).0);
+    // Bytes that are no letter in any locale, and a file that grep calls binary.
+    assert!(purged(format!("# version 1\n \u{a0}{row}").as_bytes(), None).0);
+    assert!(purged(&[none.as_bytes(), b"\xff\n"].concat(), None).0);
+    assert!(purged(&[none.as_bytes(), b"\0\n"].concat(), None).0);
+    // Cut off, with or without its header; and one whose row is lost while its last line counts it.
+    for text in ["", "\n", "# version 1\n", "# version 1\n# EOF rows=1\n", "# version 1\n# EOF rows=01\n"] {
+        let (kept, said) = purged(text.as_bytes(), None);
+        assert!(kept && said.contains("cannot be read as a whole"), "{text:?}: {said}");
+    }
+    for code in [2, 127] {
+        let (kept, said) = purged(none.as_bytes(), Some(code));
+        assert!(kept && said.contains("cannot be read as a whole"), "grep ends with {code}: {said}");
+    }
+}
+
 /// README tells those who install by symlinks.sh to change one path: there must be no other.
 #[test]
 fn the_programs_of_the_units_are_where_the_package_puts_them() {

@@ -3,7 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "the script is run as an operator runs it")]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -34,6 +35,10 @@ impl Place {
     }
 
     fn script(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("symlinks.sh");
         let mut command = Command::new("sh");
         // Whatever pages somebody has made in this clone: a test that wants some brings its own.
@@ -44,7 +49,7 @@ impl Place {
             .env("DESTDIR", &self.dir)
             .env_remove("PREFIX")
             .current_dir("/");
-        command.output().unwrap()
+        command
     }
 
     /// Runs it with the executable that was built for this test, and wants this exit code.
@@ -143,9 +148,14 @@ fn uninstalled_nothing_of_ours_is_left_and_all_of_theirs() {
     place.run("uninstall", 0);
     place.run("status", 1);
 
-    // Without the operator's files the folder goes as well.
+    // By now the folder is the operator's, even when he has emptied it.
     place.run("install", 0);
     fs::remove_file(&config).unwrap();
+    let said = place.run("uninstall", 0);
+    assert!(place.dir.join("etc/xen/drbd-auto").is_dir() && said.contains("left as is"), "{said}");
+    // One that it has made itself, and nobody has put anything in, goes.
+    let place = Place::new();
+    place.run("install", 0);
     place.run("uninstall", 0);
     assert!(!place.dir.join("etc/xen/drbd-auto").exists());
 }
@@ -165,6 +175,214 @@ fn folders_go_with_what_they_were_made_for() {
     fs::write(place.init().parent().unwrap().join("other"), "").unwrap();
     place.run("uninstall", 0);
     assert!(place.bin("").is_dir() && place.init().parent().unwrap().is_dir());
+}
+
+#[test]
+fn an_empty_folder_of_the_operator_stays() {
+    let place = Place::new();
+    fs::create_dir(place.dir.join("etc/xen/drbd-auto")).unwrap();
+    let before = place.all();
+    place.run("install", 0);
+    place.run("uninstall", 0);
+    assert_eq!(place.all(), before);
+}
+
+/// The note of what was made decides what is deleted, and in `/usr/local/bin` others may write than root.
+#[test]
+fn a_note_that_somebody_else_has_put_there_is_not_followed() {
+    type Plant = fn(&Place, &Path) -> bool;
+    let plants: [(&str, Plant); 6] = [
+        ("a link to a file of ours", |p, note| symlink(p.dir.join("victim"), note).is_ok()),
+        ("a link to nothing", |_, note| symlink("/nowhere/at/all", note).is_ok()),
+        ("a folder", |_, note| fs::create_dir(note).is_ok()),
+        ("a second name of a file", |p, note| fs::hard_link(p.dir.join("victim"), note).is_ok()),
+        ("a file that all may write", |_, note| {
+            fs::write(note, "/srv/empty\n").unwrap();
+            fs::set_permissions(note, fs::Permissions::from_mode(0o666)).is_ok()
+        }),
+        // Only root can give a file away.
+        ("a file of another user", |_, note| {
+            fs::write(note, "/srv/empty\n").unwrap();
+            std::os::unix::fs::chown(note, Some(65534), None).is_ok()
+        }),
+    ];
+    for (what, plant) in plants {
+        let place = Place::new();
+        fs::create_dir_all(place.dir.join("srv/empty")).unwrap();
+        fs::write(place.dir.join("victim"), "/srv/empty\n").unwrap();
+        let note = place.bin(".xen-drbd.made");
+        place.run("install", 0);
+        fs::remove_file(&note).unwrap();
+        if !plant(&place, &note) {
+            eprintln!("skipped: {what} cannot be made here");
+            continue;
+        }
+        // Something is left to be noted.
+        fs::remove_dir(place.dir.join("etc/xen/drbd-auto")).unwrap();
+        let before = place.all();
+        for verb in ["install", "uninstall"] {
+            let said = place.run(verb, 1);
+            assert!(said.contains(".xen-drbd.made is") && said.contains("nothing was touched"), "{what}: {said}");
+            assert_eq!(place.all(), before, "{what}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_the_note_names_elsewhere_stays() {
+    let place = Place::new();
+    let share = pages(&place);
+    assert!(place.script(&["install", "--from", EXE, "--share", &share]).status.success());
+    let like_ours = ".\\\" generated; made from my command line. Do not edit.\n";
+    let (outside, elsewhere) = (place.dir.parent().unwrap().join("outside"), place.dir.join("srv/page.8"));
+    fs::create_dir_all(place.dir.join("srv/empty")).unwrap();
+    fs::create_dir_all(place.dir.join("usr/local/lib")).unwrap();
+    fs::create_dir(&outside).unwrap();
+    fs::write(&elsewhere, like_ours).unwrap();
+    fs::write(outside.join("page.8"), like_ours).unwrap();
+    let note = place.bin(".xen-drbd.made");
+    let foreign = "/srv/empty\n/srv/page.8\n/usr/local/lib\n/../outside\n/usr/local/share/../../../../outside/page.8\n/usr/local/bin/..\n\n";
+    fs::write(&note, fs::read_to_string(&note).unwrap() + foreign).unwrap();
+    let said = place.run("uninstall", 0);
+    assert!(place.dir.join("srv/empty").is_dir() && elsewhere.exists() && place.dir.join("usr/local/lib").is_dir(), "{said}");
+    assert!(outside.join("page.8").exists(), "{said}");
+    // What is ours has gone all the same, and what was not touched is told.
+    assert!(!place.dir.join("usr/local/share").exists() && !place.bin("").exists() && !place.init().exists(), "{said}");
+    for line in foreign.lines().filter(|line| !line.is_empty()) {
+        assert!(said.contains(&format!("left as is {}{line} ", place.dir.display())), "{line}: {said}");
+    }
+}
+
+/// A folder that cannot be made is found before the first one is made.
+#[test]
+fn a_way_that_is_barred_is_refused_before_anything_is_touched() {
+    type Plant = fn(&Place);
+    let plants: [(&str, Plant); 8] = [
+        ("etc/init.d", |p| symlink("/nowhere/at/all", p.dir.join("etc/init.d")).unwrap()),
+        ("etc/init.d", |p| fs::write(p.dir.join("etc/init.d"), "").unwrap()),
+        ("etc/xen/drbd-auto", |p| fs::write(p.dir.join("etc/xen/drbd-auto"), "").unwrap()),
+        ("etc/xen/drbd-auto", |p| symlink("nowhere", p.dir.join("etc/xen/drbd-auto")).unwrap()),
+        ("usr/local", |p| {
+            fs::create_dir(p.dir.join("usr")).unwrap();
+            fs::write(p.dir.join("usr/local"), "").unwrap();
+        }),
+        ("usr/local/bin", |p| {
+            fs::create_dir_all(p.dir.join("usr/local")).unwrap();
+            symlink("bin", p.dir.join("usr/local/bin")).unwrap();
+        }),
+        ("usr/local/share/man/man8", |p| {
+            fs::create_dir_all(p.dir.join("usr/local/share/man")).unwrap();
+            fs::write(p.dir.join("usr/local/share/man/man8"), "").unwrap();
+        }),
+        ("usr/local/share/zsh", |p| {
+            fs::create_dir_all(p.dir.join("usr/local/share")).unwrap();
+            symlink("/nowhere/at/all", p.dir.join("usr/local/share/zsh")).unwrap();
+        }),
+    ];
+    for (name, plant) in plants {
+        let place = Place::new();
+        let share = pages(&place);
+        plant(&place);
+        let before = place.all();
+        let output = place.script(&["install", "--from", EXE, "--share", &share]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        let path = place.dir.join(name);
+        assert!(said.contains(&format!("{} is ", path.display())) && said.contains("nothing was touched"), "{name}: {said}");
+        assert_eq!(place.all(), before, "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_found_before_anything_is_touched() {
+    let place = Place::new();
+    let init = place.dir.join("etc/init.d");
+    fs::create_dir(&init).unwrap();
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o555)).unwrap();
+    // Root may write everywhere, so it is somebody else; the script is handed over, for he need not be able to read this clone.
+    let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("symlinks.sh")).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, "symlinks.sh", "install", "--from", "/bin/true", "--share", "/no/pages/here"]);
+    command.env("DESTDIR", &place.dir).env_remove("PREFIX").current_dir("/");
+    if place.dir.metadata().unwrap().uid() == 0 {
+        fs::set_permissions(place.dir.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+        for folder in ["", "etc", "etc/xen", "etc/init.d"] {
+            std::os::unix::fs::chown(place.dir.join(folder), Some(65534), None).unwrap();
+        }
+        command.uid(65534);
+    }
+    let before = place.all();
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("etc/init.d is a folder where user") && said.contains("nothing was touched"), "{said}");
+    assert_eq!((output.status.code(), place.all()), (Some(1), before), "{said}");
+}
+
+#[test]
+fn what_is_no_page_of_ours_is_not_installed() {
+    for name in ["man/man8/my page.8", "man/man8/*", "readme"] {
+        let place = Place::new();
+        let share = pages(&place);
+        fs::write(Path::new(&share).join(name), "mine\n").unwrap();
+        let before = place.all();
+        let output = place.script(&["install", "--from", EXE, "--share", &share]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains("nothing was touched"), "{name}: {said}");
+        assert_eq!(place.all(), before, "{name}");
+    }
+}
+
+/// It may fail in the middle all the same: what was made until then is known, and goes.
+#[test]
+fn what_was_made_before_a_failure_is_taken_back() {
+    let place = Place::new();
+    let share = pages(&place);
+    let before = place.all();
+    // A stand-in for cp that fails at the second page, as on a file system that is full.
+    let tools = place.dir.parent().unwrap().join("tools");
+    fs::create_dir(&tools).unwrap();
+    fs::write(tools.join("cp"), "#!/bin/sh\ncase $* in *_xen-migrate*) exit 1 ;; esac\nPATH=${PATH#*:}\nexec cp \"$@\"\n")
+        .unwrap();
+    fs::set_permissions(tools.join("cp"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    let output = place.command(&["install", "--from", EXE, "--share", &share]).env("PATH", path).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    assert!(place.dir.join("usr/local/share/man/man8/xen-migrate.8").exists(), "{output:?}");
+    let said = place.run("uninstall", 0);
+    assert_eq!(place.all(), before, "{said}");
+}
+
+#[test]
+fn paths_that_cannot_be_noted_are_refused() {
+    let place = Place::new();
+    let before = place.all();
+    let stage = place.dir.display().to_string();
+    for (dir, prefix, word) in [
+        (stage.clone(), "/opt/../opt/x", ".."),
+        (stage.clone(), "/..", ".."),
+        (stage.clone(), "/opt/x\ny", "line"),
+        (stage.clone(), "/opt/x\n", "line"),
+        (format!("{stage}\nx"), "/opt", "line"),
+        (format!("{stage}/x/../y"), "/opt", ".."),
+        ("../stage".to_string(), "/opt", ".."),
+    ] {
+        for verb in ["install", "uninstall", "status"] {
+            let mut command = place.command(&[verb, "--from", EXE]);
+            let output = command.env("DESTDIR", &dir).env("PREFIX", prefix).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{verb} {dir:?} {prefix:?}: {said}");
+            let first = said.lines().next().unwrap();
+            assert!(first.contains(word), "{said}");
+        }
+    }
+    assert_eq!(place.all(), before);
+    // What only looks different is one path, in the links and in the note.
+    for prefix in ["/opt//x/./", "/opt/x"] {
+        assert!(place.command(&["install", "--from", EXE]).env("PREFIX", prefix).output().unwrap().status.success());
+    }
+    assert_eq!(fs::read_link(place.init()).unwrap(), Path::new("/opt/x/bin/xen-drbd-auto"));
+    assert!(place.command(&["uninstall"]).env("PREFIX", "/./opt/x").output().unwrap().status.success());
+    assert_eq!(place.all(), before);
 }
 
 /// The folder that `cargo run --example man -- target` makes, in small.
@@ -279,7 +497,12 @@ fn wrong_words_are_told_from_failures() {
     }
     let output = place.script(&["install", "--from", "/no/such/file"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cargo build --release"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("/no/such/file does not exist; build it first: cargo build --release")
+    );
+    let output = place.script(&["install", "--from", "/etc"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/etc is a folder, not an executable"));
     assert_eq!(place.all(), before);
     let output = place.script(&["--help"]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).starts_with("Usage:"));

@@ -167,7 +167,7 @@ story_a_removal_ends_the_waiting_and_a_purge_keeps_what_is_the_operators() {
 	nothing_was_called
 	# A script that outlives its program says nothing and fails nobody's boot.
 	sh /etc/init.d/xen-drbd-auto start || fail "the init script is harmless now"
-	echo '# version 1' >/etc/xen/migrate-status.txt
+	printf '# version 1\n# EOF rows=0\n' >/etc/xen/migrate-status.txt
 	dpkg -P xen-drbd-lab xen-drbd
 	operators_files_are_as_they_were
 	[ ! -e /etc/xen/migrate-status.txt ] || fail "an empty record goes"
@@ -183,6 +183,11 @@ story_a_record_that_knows_where_a_domu_is_is_kept() {
 	dpkg -P xen-drbd-lab xen-drbd >/tmp/said 2>&1
 	grep -q 'migrate-status.txt is kept' /tmp/said || fail "it is said: $(cat /tmp/said)"
 	grep -q '^web' /etc/xen/migrate-status.txt || fail "it is kept"
+	# The program reads a row with a blank before it as well.
+	install now
+	sed -i 's/^web/ web/' /etc/xen/migrate-status.txt
+	dpkg -P xen-drbd-lab xen-drbd
+	grep -q '^ web' /etc/xen/migrate-status.txt || fail "it is kept with a blank before it"
 }
 
 story_systemd_is_asked_to_start_and_to_restart_nothing() {
