@@ -192,10 +192,10 @@ fn read_diary(world: &dyn World) -> Result<Diary, Damage> {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Diary::default()),
         Err(why) => return Err(Damage { why: format!("{DIARY}: {why}"), text: String::new() }),
     };
-    serde_json::from_slice(&bytes).map_err(|why| Damage {
-        why: format!("{DIARY} is damaged ({why}); what was decided before is not known any more"),
-        text: String::from_utf8_lossy(&bytes).into_owned(),
-    })
+    // From a text like every other answer: each kind of source has parsers of its own in the executable.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    serde_json::from_str(&text)
+        .map_err(|why| Damage { why: format!("{DIARY} is damaged ({why}); what was decided before is not known any more"), text })
 }
 
 /// Keeps it.

@@ -35,5 +35,5 @@ pub fn note(world: &dyn World, domu: &DomuName, host: &HostName, began: Duration
 
 /// The last one, if there was one since the boot.
 pub fn last(world: &dyn World) -> Option<Took> {
-    serde_json::from_slice(&world.read(Path::new(PATH)).ok()?).ok()
+    serde_json::from_str(&String::from_utf8_lossy(&world.read(Path::new(PATH)).ok()?)).ok()
 }
