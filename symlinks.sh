@@ -206,7 +206,8 @@ make_link() {
 
 install_all() {
 	if [ ! -f "$from" ] || [ ! -x "$from" ]; then
-		complain "$from is $(what_is "$from"), not an executable: build it first (cargo build --release), or say --from BINARY"
+		if is_there "$from"; then what="is $(what_is "$from"), not an executable"; else what="does not exist"; fi
+		complain "$from $what: build it first (cargo build --release), or say --from BINARY"
 		exit 1
 	fi
 	look
