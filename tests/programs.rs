@@ -455,10 +455,10 @@ fn the_lab_is_worked_by_hand() {
     lab(&["pass", "30"]);
     lab(&["power", "off", "beta"]);
     assert!(lab(&["status"]).contains("dom0-beta  OFF"));
-    lab(&["power", "on", "beta"]);
+    assert!(lab(&["power", "on", "beta"]).contains("no init script was run"));
     lab(&["pass", "30"]);
     lab(&["plan", "--at", "web:memory50", "interrupt", "alpha"]);
-    assert!(lab(&["plan"]).contains("at web:memory50"));
+    assert!(lab(&["plan"]).contains("at web:memory50: interrupt dom0-alpha\n"));
     place.ends(A, "xen-migrate migrate web", 1);
     lab(&["plan", "--in", "5", "power-off", "beta"]);
     lab(&["plan", "clear"]);
@@ -467,6 +467,38 @@ fn the_lab_is_worked_by_hand() {
         let words: Vec<&str> = ["--dir", &dir].into_iter().chain(faulty.iter().copied()).collect();
         assert_eq!(ran(place.lab(&words)).code, 1, "{faulty:?}");
     }
+}
+
+/// The lab may be installed on a real Dom0: what is typed at its prompt must not switch that one off, nor end its programs.
+#[test]
+fn what_would_act_on_the_machine_below_is_the_labs_own() {
+    let place = Place::usual();
+    let bin = place.folder.bin(A);
+    // By their paths: were one of them missing, this test would run this machine's.
+    let run = |name: &str, args: &[&str]| {
+        let program = bin.join(name);
+        let argv: Vec<&str> = std::iter::once(program.to_str().unwrap()).chain(args.iter().copied()).collect();
+        ran(place.folder.command(A, &argv).stdin(Stdio::null()).output().unwrap())
+    };
+    for name in ["reboot", "shutdown", "poweroff", "halt", "init", "telinit", "systemctl", "service", "fuser", "pkill", "killall"]
+    {
+        let found = ran(place.folder.command(A, &["sh", "-c", &format!("command -v {name}")]).output().unwrap());
+        assert_eq!(found.said.trim_end(), bin.join(name).to_str().unwrap(), "{name}");
+        let refused = run(name, &["--no-such-option"]);
+        assert_eq!(refused.code, 1, "{name}: {}", refused.said);
+        assert!(refused.said.contains("is not run") && refused.said.contains("instead: "), "{name}: {}", refused.said);
+    }
+    place.with(|lab| assert_eq!(lab.runs_on("web"), [A]));
+
+    place.ends(A, "xen-migrate migrate web", 0);
+    let said = run("reboot", &[]);
+    assert_eq!(said.code, 0, "{}", said.said);
+    assert!(said.said.contains("xen-drbd-auto start"), "{}", said.said);
+    place.ends(A, "xen-migrate reverse web", 0);
+    let said = run("shutdown", &["-h", "now"]);
+    assert_eq!(said.code, 0, "{}", said.said);
+    assert!(said.said.contains("these ended: web"), "{}", said.said);
+    assert_eq!(place.run(A, "xl list").code, 255);
 }
 
 #[test]

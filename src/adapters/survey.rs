@@ -196,7 +196,7 @@ fn health(
         disable_sendpage: drbd.generation.filter(|g| *g == Generation::V84).and_then(|_| parameter(world, SENDPAGE)),
         resources,
         after_split_brain: drbd::after_split_brain(world, host.as_str()).unwrap_or_default(),
-        daemon_died: diary.version > 0 && diary.must_wait() && world.lock_holder(boot::DAEMON).is_none(),
+        daemon_died: diary.version > 0 && diary.wants_a_daemon() && world.lock_holder(boot::DAEMON).is_none(),
         way_back: asker.and_then(|asker| Peer::new(world, host, asker).ping().err()).map(|e| e.reason()),
         ends,
     })

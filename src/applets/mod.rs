@@ -160,7 +160,8 @@ fn applet_name(argv0: &str) -> String {
 
 fn listing(name: &str) -> String {
     format!(
-        "xen-drbd {}: moves Xen domUs on DRBD between Dom0s, and starts them at boot only when no other host runs them.\n\n\
+        "xen-drbd {}: moves Xen domUs on DRBD between Dom0s,\n\
+         and starts them at boot only when no other host runs them.\n\n\
          One executable under several names; under any other, {name} APPLET ARGUMENTS…\n\n  \
          xen-migrate     moves a domU to its partner and brings it back\n  \
          xen-drbd-auto   starts domUs at boot when it is safe\n  \

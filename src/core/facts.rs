@@ -11,6 +11,21 @@ use serde::{Deserialize, Serialize};
 /// The version of the words that two Dom0s exchange. Both must speak the same.
 pub const PROTOCOL: u32 = 1;
 
+/// What starts a domU at its home when the Dom0 that it was sent to is dead, or came back without it: it asks every Dom0 first, and then
+/// claims it under the guard, or refuses.
+pub fn failover(domu: &DomuName) -> String {
+    format!("xen-migrate failover {domu} --reason …")
+}
+
+/// What starts a domU that is stopped, and whose disks no Dom0 has Primary. A config of xen-drbd-auto's folder is claimed under the guard,
+/// which a bare `create` is not.
+pub fn start(toolstack: Toolstack, domu: &DomuName, config: &str) -> String {
+    match config.starts_with("/etc/xen/drbd-auto/") {
+        true => "xen-drbd-auto start   (starts all of its folder that is stopped)".to_string(),
+        false => format!("{toolstack} create {config}   (when xen-migrate where {domu} has found it nowhere)"),
+    }
+}
+
 /// What one look saw at one end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {

@@ -49,11 +49,12 @@ struct Fixture {
     there: Survey,
     key: KeyState,
     table: Vec<String>,
+    table_of_others: usize,
 }
 
 fn well() -> Fixture {
     let (here, there) = testing::pair();
-    Fixture { here: survey(here), there: survey(there), key: KeyState::Mode(0o600), table: vec![] }
+    Fixture { here: survey(here), there: survey(there), key: KeyState::Mode(0o600), table: vec![], table_of_others: 0 }
 }
 
 impl Fixture {
@@ -67,6 +68,7 @@ impl Fixture {
             here: &self.here,
             key: Key { path: "/k".into(), state: self.key },
             table: self.table.clone(),
+            table_of_others: self.table_of_others,
             has_table: true,
             asked: &asked,
             between: (99, 101),
@@ -288,6 +290,7 @@ fn with_two(fixture: &Fixture, answers: [Result<Survey, String>; 2], domus: &[&s
         here: &fixture.here,
         key: Key { path: "/k".into(), state: fixture.key },
         table: vec![],
+        table_of_others: 0,
         has_table: true,
         asked: &asked,
         between: (99, 101),

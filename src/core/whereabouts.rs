@@ -4,7 +4,7 @@
 //! neither. Nothing is ever decided from this picture; it is for people, and it says what it could not see.
 
 use super::drbd::{Connection, Replica, Role};
-use super::facts::{CopyName, copy_name};
+use super::facts::{CopyName, copy_name, failover};
 use super::names::{DomuName, HostName};
 use super::record::{Row, State};
 use super::survey::{Survey, domu_of};
@@ -378,7 +378,14 @@ fn remarks(
                     notes.push(format!("the record of {of} says {since}, and it is on {host}; {recover}"));
                 }
                 if missing.iter().any(|m| m.same_host(&row.host)) && runs_on.is_none() {
-                    notes.push(format!("{} did not answer; the record of {of} says {since}", row.host));
+                    let text = format!("{} did not answer; the record of {of} says {since}", row.host);
+                    notes.push(match row.state {
+                        State::Away => format!("{text}; if that host is dead: on {of}: {}", failover(domu)),
+                        _ => text,
+                    });
+                }
+                if row.state == State::Away && matches!(place, Place::Absent) {
+                    notes.push(format!("the record of {of} says {since}, and it runs nowhere; on {of}: {}", failover(domu)));
                 }
             }
             State::Visiting if runs_on.is_some_and(|host| host != of) => {

@@ -62,7 +62,9 @@ fn the_waiting_is_ended_killed_and_begun_again() {
     until_it_says(&place, A, "xen-drbd-auto status", "daemon waits");
     let said = place.ends(A, "xen-drbd-auto stop", 0);
     assert!(said.contains("no domU was touched"), "{said}");
-    place.ends(A, "xen-drbd-auto status", 1);
+    // A person has ended it: it is not running, as the LSB says that, and it has not died.
+    let said = place.ends(A, "xen-drbd-auto status", 3);
+    assert!(said.contains("stopped at ") && !said.contains("DIED"), "{said}");
     place.ends(A, "xen-drbd-auto start", 0);
     let said = until_it_says(&place, A, "xen-drbd-auto status", "(pid ");
     assert!(Command::new("kill").args(["-9", &pid_in(&said).to_string()]).status().unwrap().success());

@@ -86,8 +86,8 @@ The daemon ends when nothing waits any more: 'daemon gone' is good news,
 Exit codes (LSB):
   0 somebody waits, or there is nothing to wait for
   1 the daemon died although a domU waits: xen-drbd-auto start
-    or it has not looked when it should have: xen-drbd-auto restart
-  3 nothing was decided since the boot: xen-drbd-auto start
+  1 it has not looked when it should have: xen-drbd-auto restart
+  3 nothing was decided since the boot, or somebody ended the waiting
 
 Examples:
   xen-drbd-auto status
@@ -116,8 +116,12 @@ pub struct Asked {
     #[arg(long)]
     pub trust_quorum: bool,
     /// So many are created at a time; they are claimed one after the other, in the order of the file names
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = jobs)]
     pub jobs: NonZeroU8,
+}
+
+fn jobs(word: &str) -> Result<NonZeroU8, String> {
+    word.parse().map_err(|_| "a number from 1 to 255 is expected".to_string())
 }
 
 /// The verbs.

@@ -98,6 +98,7 @@ impl Daemon {
     fn end(&mut self, world: &dyn World, may_write: bool) -> Turn {
         let mut diary = boot::diary(world);
         diary.next_look = None;
+        diary.stopped = (world.stopping() && diary.must_wait()).then(|| Moment::from(world.now()));
         if may_write {
             let _ = boot::keep(world, &diary);
         }

@@ -58,7 +58,8 @@ impl Seen {
             let those = domus.values().filter_map(|p| p.entries.last()).filter(|e| e.outcome.word() == word);
             page.sample(&[("decision", word)], those.count() as u64);
         }
-        if self.diary.waiting().next().is_some() {
+        // Where somebody has ended the waiting, nobody waits, and no alarm is meant to tell so.
+        if self.diary.waiting().next().is_some() && self.diary.stopped.is_none() {
             page.family("xen_drbd_waiting_seconds", "How long a domU has been waiting to be started.");
             for (file, pages) in self.diary.waiting() {
                 let name = pages.domu.as_deref().unwrap_or(file);
@@ -66,7 +67,7 @@ impl Seen {
             }
         }
         page.one("xen_drbd_daemon_up", "Whether the waiting daemon is there.", u64::from(self.daemon));
-        page.one("xen_drbd_daemon_wanted", "Whether there is something to wait for.", u64::from(self.diary.must_wait()));
+        page.one("xen_drbd_daemon_wanted", "Whether there is something to wait for.", u64::from(self.diary.wants_a_daemon()));
         if let Some(at) = self.diary.next_look.filter(|_| self.daemon) {
             page.one("xen_drbd_next_look_timestamp_seconds", "When the daemon looks again at the latest.", at.0);
         }

@@ -13,19 +13,20 @@ use serde_json::json;
 const LATE: u64 = 60;
 
 /// One line a domU, and the daemon. The exit code is the LSB's: 0 it waits or need not, 1 it died or hangs although somebody waits, 3 nothing
-/// was decided since the boot.
+/// was decided since the boot, or somebody ended the waiting.
 pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     let world = setting.world;
     let diary = boot::diary(world);
     let daemon = world.lock_holder(boot::DAEMON);
     let foreign = Foreign::look(world);
     let late = late(world, &diary).filter(|_| daemon.is_some());
-    let code = match (&daemon, diary.version, diary.must_wait()) {
-        (Some(_), ..) if late.is_some() => 1,
-        (Some(_), ..) => 0,
-        (None, 0, _) => 3,
-        (None, _, true) => 1,
-        (None, _, false) => 0,
+    let code = match &daemon {
+        Some(_) if late.is_some() => 1,
+        Some(_) => 0,
+        None if diary.version == 0 => 3,
+        None if diary.wants_a_daemon() => 1,
+        None if diary.must_wait() => 3,
+        None => 0,
     };
     if as_json {
         let domus: Vec<_> = diary
@@ -51,6 +52,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
             "daemon": daemon,
             "late": late.is_some(),
             "next_look": diary.next_look.filter(|_| daemon.is_some()).map(|m| m.to_string()),
+            "stopped": diary.stopped.filter(|_| daemon.is_none()).map(|m| m.to_string()),
             "guarded": diary.guarded.keys().map(|r| r.as_str()).collect::<Vec<_>>(),
             "domus": domus,
             "notes": foreign.of_all(),
@@ -111,6 +113,10 @@ fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
             None => format!("daemon waits: {who}"),
         },
         (None, 0) => "Nothing was decided since the boot: xen-drbd-auto start".to_string(),
+        (None, _) if diary.must_wait() && !diary.wants_a_daemon() => {
+            let at = diary.stopped.map(|at| at.to_string()).unwrap_or_default();
+            format!("stopped at {at}: nobody waits for those above any more; to wait again: xen-drbd-auto start")
+        }
         (None, _) if diary.must_wait() => {
             "DAEMON DIED although somebody waits: xen-drbd-auto start   (no domU is touched by its death)".to_string()
         }
@@ -151,12 +157,16 @@ pub fn explain(setting: Setting<'_>, domu: &DomuName) -> Ended {
     Ok(0)
 }
 
+/// Of a fault the first line is what is wrong, and what follows shows the place.
 fn line(entry: &Entry) -> String {
-    let seen = match entry.times {
-        1 => String::new(),
-        n => format!("  ({n} times, last {})", entry.until),
+    let evidence = entry.outcome.evidence();
+    let (first, place) =
+        evidence.split_once('\n').map_or((evidence, String::new()), |(first, rest)| (first, format!("\n{rest}")));
+    let first = match entry.times {
+        1 => first.to_string(),
+        n => format!("{first}  ({n} times, last {})", entry.until),
     };
-    format!("  {}  {:8}  {}{seen}", entry.since, entry.outcome.word(), entry.outcome.evidence())
+    format!("  {}  {:8}  {first}{place}", entry.since, entry.outcome.word())
 }
 
 #[cfg(test)]

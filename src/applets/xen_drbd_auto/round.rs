@@ -68,6 +68,7 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         (diary.trust_quorum, diary.jobs) = (asked.trust_quorum, asked.jobs.get());
     }
     diary.version = 1;
+    diary.stopped = None;
     let ground = match look::ground_for_a_start(world, setting.toolstack) {
         Ok(ground) => ground,
         Err(error) => return nothing_seen(world, diary, which, &error.to_string()),

@@ -6,6 +6,7 @@ use crate::adapters::foreign::Foreign;
 use crate::adapters::{Held, Summons, To, World, boot};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::Diary;
+use crate::core::record::Moment;
 use std::time::Duration;
 
 /// How long another round is waited for. It may be creating one domU after the other.
@@ -100,12 +101,13 @@ fn daemon_argv(setting: Setting<'_>) -> Vec<String> {
 
 /// Ends the waiting. No domU is touched.
 pub fn stop(setting: Setting<'_>) -> Ended {
-    let said = if end_waiting(setting)? {
-        "The waiting has ended; no domU was touched."
+    let world = setting.world;
+    if end_waiting(setting)? {
+        world.say(To::Out, "The waiting has ended; no domU was touched.");
     } else {
-        "Nothing is waiting; no domU was touched."
-    };
-    setting.world.say(To::Out, said);
+        no_more(world);
+        world.say(To::Out, "Nothing is waiting; no domU was touched.");
+    }
     Ok(0)
 }
 
@@ -131,6 +133,18 @@ pub fn end_waiting(setting: Setting<'_>) -> Result<bool, Stop> {
         world.rest(Duration::from_millis(100));
     }
     Ok(true)
+}
+
+/// The daemon died, and now a person does not want one: nobody is missed any more.
+fn no_more(world: &dyn World) {
+    let Ok(_held) = round::begin(world, "xen-drbd-auto stop") else { return };
+    let mut diary = boot::diary(world);
+    if diary.wants_a_daemon() {
+        diary.stopped = Some(Moment::from(world.now()));
+        if let Err(why) = boot::keep(world, &diary) {
+            world.say(To::Log, &why);
+        }
+    }
 }
 
 /// Looks again now. Without a daemon there is nothing that waits: then it is a start, for what has changed in the folder.

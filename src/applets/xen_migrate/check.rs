@@ -17,6 +17,7 @@ use crate::core::survey::{Scope, Survey};
 use crate::core::table;
 use crate::core::whereabouts::Asked;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A request has at most 4096 characters; what stands in front of the names has room in the rest.
@@ -29,7 +30,7 @@ struct Report<'a> {
     findings: &'a [Finding],
 }
 
-/// The verb. Exit 3: a migration would be refused or fail; 4: nothing such was seen, and a peer could not be asked; else 0.
+/// The verb. Exit 3: a migration would be refused or fail; 4: the only faults are peers that could not be asked; else 0.
 pub fn run(setting: Setting<'_>, args: &Args) -> Ended {
     let world = setting.world;
     let ground = drive::ground(setting)?;
@@ -53,10 +54,12 @@ pub fn run(setting: Setting<'_>, args: &Args) -> Ended {
     if args.peer.is_none() {
         follow(setting, &ground, &domus, &all, &mut asked);
     }
+    let (table, table_of_others) = faults(setting, &ground, everything, &domus);
     let case = Case {
         here: &here,
         key: key(setting, &ground.host),
-        table: faults(setting, &ground, everything, &domus),
+        table,
+        table_of_others,
         has_table: !ground.table.missing,
         asked: &asked,
         between: (began, Moment::from(world.now()).0),
@@ -241,8 +244,8 @@ fn join(before: &mut Result<Survey, String>, more: Result<Survey, String>) {
     }
 }
 
-/// The faults of the table: of all rows, or of those of these domUs.
-fn faults(setting: Setting<'_>, ground: &Ground, everything: bool, domus: &[Wanted]) -> Vec<String> {
+/// The faults of the table: of all rows, or of those of these domUs, and in how many other rows there are some.
+fn faults(setting: Setting<'_>, ground: &Ground, everything: bool, domus: &[Wanted]) -> (Vec<String>, usize) {
     let table = &ground.table.table;
     let mut faults = table.faults.clone();
     faults.extend(table.entries.iter().flat_map(|entry| status::misfits(setting, ground, entry)));
@@ -250,9 +253,10 @@ fn faults(setting: Setting<'_>, ground: &Ground, everything: bool, domus: &[Want
         let of = |w: &Wanted| table.entry(&w.domu).map(|e| e.line) == Some(line) || table.faulty_line(&w.domu) == Some(line);
         domus.iter().any(of)
     };
-    faults.retain(|f| everything || ours(f.line));
     faults.sort_by_key(|f| (f.line, f.column));
-    faults.iter().map(|f| f.render(table::PATH, &ground.table.text)).collect()
+    let (told, others): (Vec<_>, Vec<_>) = faults.iter().partition(|f| everything || ours(f.line));
+    let others: BTreeSet<u32> = others.iter().map(|f| f.line).collect();
+    (told.iter().map(|f| f.render(table::PATH, &ground.table.text)).collect(), others.len())
 }
 
 fn key(setting: Setting<'_>, us: &HostName) -> Key {
@@ -272,13 +276,15 @@ fn key(setting: Setting<'_>, us: &HostName) -> Key {
 /// One line each.
 fn tell(setting: Setting<'_>, found: &[Finding]) {
     let width = found.iter().map(|f| f.about.chars().count()).max().unwrap_or(0);
+    // Wide enough for every level in English; another language may need more.
+    let levels = found.iter().map(|f| setting.world.word(&f.level.to_string()).chars().count()).max().unwrap_or(0).max(7);
     for finding in found {
         let advice = finding.advice.as_ref().map_or(String::new(), |advice| format!("; try: {advice}"));
         let what = finding.what.replace('\n', "; ");
         let level = setting.world.word(&finding.level.to_string());
         // What it is about is a name, or else the very thing that is checked.
         let about = if finding.about == finding.check { setting.world.word(&finding.about) } else { finding.about.clone() };
-        let line = format!("{level:<7}  {about:<width$}  {what}{}", advice.replace('\n', "; "));
+        let line = format!("{level:<levels$}  {about:<width$}  {what}{}", advice.replace('\n', "; "));
         setting.world.say(To::Out, &printable(line.trim_end()));
     }
 }

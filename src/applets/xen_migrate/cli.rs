@@ -54,7 +54,7 @@ Nothing is touched. A warning stops no migration; a fault would.
 Exit codes:
   0 all is well, or there are only warnings
   3 a migration would be refused or fail
-  4 nothing such was seen, and a peer could not be asked
+  4 the only faults are peers that could not be asked
 
 Examples:
   xen-migrate check
@@ -170,7 +170,7 @@ pub enum Verb {
 #[derive(Debug, Clone, Default, Args)]
 pub struct How {
     /// Show the plan with every deed and every check; touch nothing
-    #[arg(long)]
+    #[arg(long, display_order = 0)]
     pub dry_run: bool,
     /// Go on although this check objects (versions, memory, config, bridges, disks); may be repeated
     #[arg(long, value_name = "CHECK", value_parser = check)]

@@ -7,8 +7,8 @@ use super::{Ended, Setting, migrate};
 use crate::adapters::To;
 use crate::adapters::look::{Ground, lock_name, receive_lock_name};
 use crate::applets::exit::{Exit, Stop};
-use crate::core::drbd::Role;
-use crate::core::facts::{ConfigSeen, CopyName, DiskSeen, End, ReplicaSeen};
+use crate::core::drbd::{Connection, Replica, Role};
+use crate::core::facts::{ConfigSeen, CopyName, DiskSeen, End, ReplicaSeen, failover, start};
 use crate::core::fault::Fault;
 use crate::core::names::DomuName;
 use crate::core::options::{self, Checked};
@@ -38,6 +38,8 @@ struct Line {
     record: Option<State>,
     /// What a person should know, and what to type.
     notes: Vec<String>,
+    /// What is as it should be and worth a word: another Dom0 has its disks in use, and nothing says that it should be here.
+    standby: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -222,11 +224,20 @@ fn line(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Line {
     }
     if let Some(line) = faulty {
         notes.push(format!("its row in {} has a fault (line {line}) and is not acted on", table::PATH));
+    } else if let Some(entry) = entry.filter(|entry| !misfits(setting, ground, entry).is_empty()) {
+        notes.push(format!("its row in {} has a fault (line {})", table::PATH, entry.line));
     } else if entry.is_none() && row.is_none() && plain.is_some() {
         notes.push(format!("it has no row in {}", table::PATH));
     }
+    // A row that leads back here was copied from the Dom0 whose domU it is.
+    let at_home = entry.is_some_and(|e| !e.hosts.iter().any(|h| h.same_host(&ground.host)));
+    let mut elsewhere = None;
     if row.is_none() && copies.is_empty() {
-        absent(&mut notes, domu, entry, replicas, config, ground.toolstack);
+        match replicas.iter().find(|r| r.replica.peer_is_primary()) {
+            Some(seen) if at_home => notes.push(missing(domu, &seen.replica)),
+            Some(seen) => elsewhere = Some(standby(domu, &seen.replica)),
+            None => notes.extend(stopped(domu, replicas, config, ground.toolstack)),
+        }
     }
     unreplicated(&mut notes, ground, disks);
     Line {
@@ -238,6 +249,7 @@ fn line(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Line {
         since: row.map(|r| r.since.to_string()),
         record: row.map(|r| r.state),
         notes,
+        standby: elsewhere,
     }
 }
 
@@ -274,7 +286,7 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
             notes.push(format!("a migration was interrupted ({age}): {recover}"));
         } else if !row.open.is_empty() && holder.is_none() {
             let names: Vec<&str> = row.open.iter().map(|r| r.as_str()).collect();
-            notes.push(format!("the options of {} are still changed: {recover}", names.join(", ")));
+            notes.push(format!("the DRBD options of resource {} are still changed: {recover}", names.join(", ")));
         }
         if row.state == State::Here && row.open.is_empty() && holder.is_none() {
             notes.push(format!("{} was not there when its journey ended here; when it is back: {recover}", row.host));
@@ -282,8 +294,8 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
         if matches!(row.state, State::Away | State::Passed) && here {
             notes.push(format!("it runs here although the record says {} {}: {recover}", row.state, row.host));
         }
-        if row.state == State::Away && !here && all_secondary(&end.replicas) {
-            notes.push(format!("the record says away {}, and DRBD shows no Primary anywhere: look on {}", row.host, row.host));
+        if row.state == State::Away && !here && holder.is_none() {
+            notes.extend(lost(ground, row, &end.replicas));
         }
         if row.state == State::Visiting && !here && end.copies.is_empty() {
             notes.push(format!("it was visiting from {} and is not here any more: {recover}", row.host));
@@ -320,7 +332,7 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
                 r.resource
             ));
         }
-        if r.peers.iter().any(|p| p.connection == crate::core::drbd::Connection::StandAlone) {
+        if r.peers.iter().any(|p| p.connection == Connection::StandAlone) {
             let flight = row.is_some_and(|row| row.state.in_flight() || row.open.contains(&r.resource));
             notes.push(match flight && holder.is_none() {
                 true => format!("{} is StandAlone with its journey on the record: {recover}", r.resource),
@@ -339,32 +351,57 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
     notes.extend(end.unseen.iter().filter(|u| !ground.drbd.unseen.contains(u)).cloned());
 }
 
+/// It was sent away, and DRBD does not show that it runs there.
+fn lost(ground: &Ground, row: &Row, replicas: &[ReplicaSeen]) -> Option<String> {
+    let (domu, host) = (&row.domu, &row.host);
+    let at_home = row.home.as_ref().is_none_or(|home| home.same_host(&ground.host));
+    let cut_off = |seen: &ReplicaSeen| {
+        let r = &seen.replica;
+        !r.volumes.is_empty() && !r.is_connected() && r.peers.iter().all(|p| p.connection != Connection::StandAlone)
+    };
+    if all_secondary(replicas) {
+        return Some(match at_home {
+            true => format!(
+                "the record says away {host}, and DRBD shows no Primary anywhere; where it is: xen-migrate where {domu}; if nowhere: {}",
+                failover(domu)
+            ),
+            false => format!("the record says away {host}, and DRBD shows no Primary anywhere: look on {host}"),
+        });
+    }
+    let unseen = at_home && replicas.iter().any(cut_off) && !replicas.iter().any(|r| r.replica.peer_is_primary());
+    unseen.then(|| {
+        format!(
+            "DRBD does not reach {host}; whether it runs there: xen-migrate where {domu}; if {host} is dead: {}",
+            failover(domu)
+        )
+    })
+}
+
 fn all_secondary(replicas: &[ReplicaSeen]) -> bool {
     !replicas.is_empty()
         && replicas.iter().all(|r| r.replica.is_connected() && r.replica.role == Role::Secondary && !r.replica.peer_is_primary())
 }
 
-/// Nothing of it is here and the record says nothing: what DRBD shows of where it may be.
-fn absent(
-    notes: &mut Vec<String>,
-    domu: &DomuName,
-    entry: Option<&Entry>,
-    replicas: &[ReplicaSeen],
-    config: Option<&ConfigSeen>,
-    toolstack: Toolstack,
-) {
-    let Some(seen) = replicas.iter().find(|r| r.replica.peer_is_primary()) else {
-        if let Some(config) = config.filter(|_| all_secondary(replicas)) {
-            notes.push(format!("it is stopped: DRBD shows no Primary anywhere; to start it: {toolstack} create {}", config.path));
-        }
-        return;
-    };
-    let named = seen.replica.peers.iter().find(|p| p.role == Role::Primary && p.name != "peer").map(|p| p.name.clone());
-    let host = named.or_else(|| entry.and_then(|e| e.hosts.first()).map(|h| h.to_string())).unwrap_or("another Dom0".to_string());
-    notes.push(format!(
-        "another host has {} Primary, and the record here does not say that it was sent there; if {host} runs it: xen-migrate reverse {domu}",
-        seen.replica.resource
-    ));
+/// Nothing of it is here, the record says nothing, and no Dom0 has its disks Primary.
+fn stopped(domu: &DomuName, replicas: &[ReplicaSeen], config: Option<&ConfigSeen>, toolstack: Toolstack) -> Option<String> {
+    let path = &config.filter(|_| all_secondary(replicas))?.path;
+    Some(format!("it is stopped: DRBD shows no Primary anywhere; to start it: {}", start(toolstack, domu, path)))
+}
+
+/// Its home is here, nothing of it is, the record says nothing, and another Dom0 has its disks Primary.
+fn missing(domu: &DomuName, replica: &Replica) -> String {
+    format!(
+        "another host has {} Primary, and the record here does not say that it was sent there; where it runs: xen-migrate where {domu}; \
+         to bring it home: xen-migrate reverse {domu}",
+        replica.resource
+    )
+}
+
+/// So it is at the standby of every domU whose home is elsewhere, and no reason to fetch it.
+fn standby(domu: &DomuName, replica: &Replica) -> String {
+    let named = replica.peers.iter().find(|p| p.role == Role::Primary && p.name != "peer").map(|p| p.name.as_str());
+    let (resource, role, host) = (&replica.resource, &replica.role, named.unwrap_or("another Dom0"));
+    format!("{resource} is Primary on {host} and {role} here; where it runs: xen-migrate where {domu}")
 }
 
 fn unreplicated(notes: &mut Vec<String>, ground: &Ground, disks: &[DiskSeen]) {
@@ -421,6 +458,11 @@ fn table_of(setting: Setting<'_>, ground: &Ground, lines: &[Line]) {
     for line in lines.iter().filter(|l| !l.notes.is_empty()) {
         for note in &line.notes {
             say(&format!("! {}: {note}", line.domu));
+        }
+    }
+    for line in lines {
+        if let Some(note) = &line.standby {
+            say(&format!("{}: {note}", line.domu));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::claim::{self, Proof};
 use crate::core::drbd::{Connection, Disk, Peer, Replica, Replication, Role};
-use crate::core::facts::{DiskSeen, resources_of};
+use crate::core::facts::{DiskSeen, failover, resources_of};
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::{Row, State};
 use crate::core::xen::Domain;
@@ -181,6 +181,12 @@ fn moved(case: &Case<'_>, row: &Row, seen: &[(&ResourceName, Option<&Replica>)])
         State::Away | State::Passed => {
             let nowhere = seen.iter().all(|(_, r)| r.is_some_and(|r| r.is_connected() && r.peers.iter().all(is_secondary)));
             let evidence = match nowhere {
+                // Only its home may be told to start it.
+                true if row.state == State::Away => format!(
+                    "the record says {since}, and DRBD shows that no host has its disks Primary: it does not run there; to settle it: \
+                     xen-migrate recover {domu}; to start it here, when it is nowhere: {}",
+                    failover(domu)
+                ),
                 true => format!(
                     "the record says {since}, and DRBD shows that no host has its disks Primary: it does not run there; to settle it: \
                      xen-migrate recover {domu}"

@@ -32,6 +32,9 @@ pub struct Diary {
     /// When the waiting daemon looks again; `None`: nobody waits.
     #[serde(default)]
     pub next_look: Option<Moment>,
+    /// When somebody ended the waiting, and nobody has looked since; who waited then waits for a person.
+    #[serde(default)]
+    pub stopped: Option<Moment>,
 }
 
 /// One domU's pages.
@@ -172,6 +175,11 @@ impl Diary {
     /// Somebody waits, or something must still be put back.
     pub fn must_wait(&self) -> bool {
         self.waiting().next().is_some() || !self.guarded.is_empty()
+    }
+
+    /// A daemon should be there: something must be waited for, and nobody has ended that.
+    pub fn wants_a_daemon(&self) -> bool {
+        self.must_wait() && self.stopped.is_none()
     }
 
     /// Every domU runs: here, or where it was sent, or where its disks are Primary.

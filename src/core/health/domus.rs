@@ -4,7 +4,7 @@
 //! row for a domU of ours: what arrives there is known by its record, and goes home again by that.
 
 use super::{Case, Finding, KeyState, Wanted};
-use crate::core::facts::End;
+use crate::core::facts::{End, failover};
 use crate::core::fleet::{Choice, Plan, Target, Wish};
 use crate::core::migrate::Trip;
 use crate::core::migrate::check::{self, Check, Objection};
@@ -44,14 +44,22 @@ fn one(case: &Case<'_>, wanted: &Wanted, here: &End, found: &mut Vec<Finding>) {
         _ => vec![],
     };
     found.extend(common.iter().map(|o| finding(domu.as_str(), o)));
+    // Sent away, and gone: what lies in the way of a journey from here is not the question.
+    let lost = here.row.as_ref().filter(|row| row.state == State::Away && here.copies.is_empty());
+    let all_asked = here.unseen.is_empty() && case.asked.iter().all(|asked| asked.answer.is_ok());
+    if let Some(row) = lost.filter(|_| all_asked) {
+        let what = format!("the record says {}, and no Dom0 that was asked runs it", row.in_words());
+        found.push(Finding::fault(domu, "domu", what, failover(domu)));
+    }
     for way in &ways {
         let about = format!("{domu} -> {}", way.host);
         let own: Vec<&Objection> = way.against.iter().filter(|o| !common.iter().any(|c| c.seen == o.seen)).collect();
         found.extend(own.iter().map(|o| finding(&about, o)));
-        if way.seen && common.iter().chain(&own).all(|o| o.check == Check::Busy) {
+        if way.seen && !(lost.is_some() && all_asked) && common.iter().chain(&own).all(|o| o.check == Check::Busy) {
             let what = match here.running() {
                 Some(_) => "could go there now",
-                None => "does not run here; nothing else would be in the way",
+                None if lost.is_some() => "does not run here",
+                None => "does not run anywhere that was seen; nothing else would be in the way",
             };
             found.push(Finding::ok(&about, "domu", what));
         }

@@ -51,6 +51,12 @@ pub fn table(case: &Case<'_>, found: &mut Vec<Finding>) {
     if !case.has_table {
         let advice = format!("write {}   (README, \"Five minutes to the first migration\")", table::PATH);
         found.push(Finding::fault("table", "table", format!("there is no {}: nothing is known to move", table::PATH), advice));
+    } else if case.table_of_others > 0 {
+        let what = match case.table_of_others {
+            1 => "another row has a fault, and is not acted on".to_string(),
+            n => format!("other rows have faults ({n}), and are not acted on"),
+        };
+        found.push(Finding::warning("table", "table", what, "xen-migrate status"));
     } else if case.table.is_empty() {
         found.push(Finding::ok("table", "table", format!("{} reads well", table::PATH)));
     }

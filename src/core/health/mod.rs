@@ -61,8 +61,10 @@ pub struct Case<'a> {
     pub here: &'a Survey,
     /// The dedicated key.
     pub key: Key,
-    /// Faults of the table, each with its place.
+    /// Faults of the table, of the rows in question, each with its place.
     pub table: Vec<String>,
+    /// So many other rows have faults.
+    pub table_of_others: usize,
     /// There is a table.
     pub has_table: bool,
     /// Each peer.

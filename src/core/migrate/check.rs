@@ -2,7 +2,7 @@
 
 use super::{Trip, asking, older};
 use crate::core::drbd::{Connection, Disk, Generation, Replication, Role};
-use crate::core::facts::{CopyName, End, PROTOCOL, Promoter, ReplicaSeen};
+use crate::core::facts::{CopyName, End, PROTOCOL, Promoter, ReplicaSeen, start};
 use crate::core::names::HostName;
 use crate::core::record::State;
 use crate::core::table;
@@ -99,6 +99,10 @@ pub fn objections(here: &End, there: Option<&End>, trip: &Trip, despite: &[Check
     // Whoever is at work on it is the reason for all else that is not in its place.
     if found.list.iter().any(|o| o.check == Check::Busy) {
         found.list.retain(|o| o.check == Check::Busy);
+    } else if found.list.iter().any(|o| o.check == Check::Flight) {
+        // What an interrupted migration left in disorder, `recover` puts in order, on both ends, and nothing else should be tried first.
+        found.list.retain(|o| o.check == Check::Flight);
+        found.list.truncate(1);
     }
     found.list.retain(|o| !despite.contains(&o.check) || !Check::OVERRULABLE.contains(&o.check));
     found.list
@@ -201,9 +205,7 @@ impl Objections {
                         .iter()
                         .all(|r| r.replica.is_connected() && r.replica.role == Role::Secondary && !r.replica.peer_is_primary());
                 let advice = match here.config.as_ref().filter(|_| nowhere) {
-                    Some(config) => {
-                        format!("{tool} create {}   (DRBD shows no Primary anywhere, so it runs nowhere)", config.path)
-                    }
+                    Some(config) => start(tool, domu, &config.path),
                     None => format!("xen-migrate status {domu}"),
                 };
                 self.add(Check::Domu, format!("{domu} does not run on {}", here.host), "a running domU", advice);

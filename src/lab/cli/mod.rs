@@ -160,7 +160,7 @@ fn perform(cli: &Cli) -> Result<ExitCode, Fault> {
         Verb::Power { way, host } => {
             let folder = folder()?;
             let host = named(&folder, host)?;
-            changed(&folder, if way == "on" { Deed::Boot(host) } else { Deed::PowerOff(host) })?;
+            println!("{}", told(if way == "on" { folder.power_on(&host) } else { folder.power_off(&host) })?);
         }
         Verb::Pass { seconds } => told(folder()?.with(|lab| lab.pass(seconds * 1000)))?,
         Verb::Plan(plan) => moments::run(&folder()?, plan)?,

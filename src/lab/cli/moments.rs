@@ -7,18 +7,25 @@ use xen_drbd::lab::{Deed, Lab, Phase, Planned, Stage, When};
 
 pub const HELP: &str = "\
 Moments:
-  --at DOMU:STAGE      connect banner incoming memory25 memory50 memory75 memory100 suspended received
-                       ready renamed go target-renamed unpaused reported destroyed
+  --at DOMU:STAGE      connect banner incoming memory25 memory50 memory75
+                       memory100 suspended received ready renamed go
+                       target-renamed unpaused reported destroyed
   --before HOST WORDS  before a program of HOST whose command line contains WORDS
   --after HOST WORDS   after it, and before its caller hears of it
   --in SECONDS         by the fleet's clock
 
 Deeds:
-  kill-tools HOST      kill -9 for every xen-migrate there   interrupt HOST     Ctrl-C for them
-  kill-caller          kill -9 for whoever called the program  terminate HOST   SIGTERM for them
-  kill-xl DOMU         kill -9 for the xl that sends it      kill-receiver DOMU for the one that receives it
-  end-transport DOMU   its ssh ends                          cut A B [SECONDS], mend A B
-  power-off HOST       power-on HOST
+  kill-tools HOST      kill -9 for every xen-migrate there
+  interrupt HOST       Ctrl-C for them
+  terminate HOST       SIGTERM for them
+  kill-caller          kill -9 for whoever called the program
+  kill-xl DOMU         kill -9 for the xl that sends it
+  kill-receiver DOMU   kill -9 for the xl that receives it
+  end-transport DOMU   the ssh of its migration ends
+  cut A B [SECONDS]    no packet passes between the two
+  mend A B             the link is whole again
+  power-off HOST       as by a pulled plug
+  power-on HOST        it boots
 
 Examples:
   lab plan --at my-domu-1:memory50 cut dom0-alpha dom0-beta 60
@@ -102,7 +109,26 @@ fn words_of(planned: &Planned) -> String {
         }
         When::At(time) => format!("at {:.1} s", *time as f64 / 1000.0),
     };
-    format!("{}: {}", moment.to_lowercase(), planned.deed)
+    format!("{}: {}", moment.to_lowercase(), typed(&planned.deed))
+}
+
+/// A deed as one types it here; one that only scenes have, as they tell it.
+fn typed(deed: &Deed) -> String {
+    match deed {
+        Deed::KillCaller => "kill-caller".to_string(),
+        Deed::KillTools(host) => format!("kill-tools {host}"),
+        Deed::Interrupt(host) => format!("interrupt {host}"),
+        Deed::Terminate(host) => format!("terminate {host}"),
+        Deed::KillSender(domu) => format!("kill-xl {domu}"),
+        Deed::KillReceiver(domu) => format!("kill-receiver {domu}"),
+        Deed::EndTransport(domu) => format!("end-transport {domu}"),
+        Deed::PowerOff(host) => format!("power-off {host}"),
+        Deed::Boot(host) => format!("power-on {host}"),
+        Deed::Cut(a, b, Some(time)) => format!("cut {a} {b} {}", time / 1000),
+        Deed::Cut(a, b, None) => format!("cut {a} {b}"),
+        Deed::Mend(a, b) => format!("mend {a} {b}"),
+        other => other.to_string(),
+    }
 }
 
 fn when(lab: &Lab, plan: &Plan) -> Result<When, Fault> {

@@ -37,7 +37,7 @@ fn given_one(dir: &Path, tool: Option<&Path>) -> Result<Folder, Fault> {
         return Err(if why.contains(&dir) { why } else { format!("{dir}: {why}") });
     }
     let folder = presets::make(&presets::New::article(dir.to_path_buf()), tool)?;
-    eprintln!("lab: a new fleet, the article's three Dom0s, is in {}", folder.dir().display());
+    eprintln!("lab: there was no fleet in {}: a new fleet, the article's three Dom0s, was made there", folder.dir().display());
     Ok(folder)
 }
 

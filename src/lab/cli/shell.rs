@@ -16,7 +16,9 @@ pub fn shell(folder: &Folder, host: &str) -> Fault {
     if std::io::stdin().is_terminal() {
         eprintln!(
             "On {host}: xen-migrate, xl, drbdadm, ssh… are those of this pretend Dom0, whose files are below the current folder\n\
-             (etc/xen/migrate-tab.txt). Everything else is this machine's own. `exit` ends it."
+             (etc/xen/migrate-tab.txt). reboot and poweroff act on it; systemctl, service, pkill, fuser and their like are refused.\n\
+             Everything else is this very machine's: rm, chmod or an editor change ITS files where a path begins with /, and so\n\
+             does a program that is called by its full path (/sbin/reboot). `exit` ends it."
         );
     }
     let mut command = folder.command(host, argv);

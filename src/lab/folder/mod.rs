@@ -5,7 +5,8 @@
 //! DIR/fleet.lock            flock(2): held by each program for as long as it looks at the model or changes it
 //! DIR/journal.txt           everything that happened, one line each
 //! DIR/hosts/HOST/root/      the files of that Dom0: etc/xen/…, root/.ssh/…, proc/drbd, sys/class/net/…, run/…
-//! DIR/hosts/HOST/bin/       its programs: xl, drbdadm, ssh… lead to the lab, xen-migrate and its sisters to the real executable
+//! DIR/hosts/HOST/bin/       its programs: xl, drbdadm, ssh… lead to the lab, xen-migrate and its sisters to the real executable;
+//!                           so do reboot, systemctl, pkill…, which would act on the machine below
 //! ```
 //!
 //! A program knows its Dom0 by the folder that it was found in (its own path, else the first fitting folder of PATH), so nothing but
@@ -37,6 +38,7 @@ mod program;
 mod receiver;
 mod session;
 mod ssh;
+mod standins;
 
 pub use program::main as run_as_program;
 
@@ -212,6 +214,7 @@ impl Folder {
                     pretended.push(name);
                 }
             }
+            pretended.extend(standins::names());
             let ours = crate::applets::NAMES.iter().chain(&["xen-drbd"]).map(|name| (*name, &tool));
             for (name, to) in pretended.into_iter().map(|name| (name, &lab)).chain(ours) {
                 lay_link(to, &bin.join(name))?;

@@ -1,6 +1,6 @@
 //! The arguments of `migrate` and of `reverse`.
 
-use crate::applets::cli::domu;
+use crate::applets::cli::{domu, time};
 use crate::applets::xen_migrate::cli::{How, host};
 use crate::core::names::{DomuName, HostName};
 use clap::Args;
@@ -38,7 +38,7 @@ pub struct Migrate {
     #[arg(long)]
     pub shutdown: bool,
     /// Go there instead of the row's first host that will do; the row must list it
-    #[arg(long, value_name = "HOST", value_parser = host)]
+    #[arg(long, value_name = "HOST", value_parser = host, display_order = 0)]
     pub to: Option<HostName>,
     /// How
     #[command(flatten)]
@@ -55,10 +55,10 @@ pub struct Reverse {
     #[arg(long)]
     pub r#return: bool,
     /// What cannot come back yet is tried again each minute, for so long: its host is down, or DRBD still synchronises
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "dry_run")]
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "dry_run")]
     pub wait: Option<Duration>,
     /// Show the plan with every deed and every check; touch nothing
-    #[arg(long)]
+    #[arg(long, display_order = 0)]
     pub dry_run: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct Which {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
     /// After so long begin nothing more; what is in flight then is undone, or finished where that is safer
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub deadline: Option<Duration>,
     /// Tell what happens in lines of JSON
     #[arg(long)]
