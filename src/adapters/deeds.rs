@@ -109,8 +109,15 @@ fn note(record: &mut Record, row: &Row) {
 fn expect(world: &dyn World, cause: &Cause, open: &[ResourceName], home: &Option<HostName>) -> Result<(), Failure> {
     let now = Moment::from(world.now());
     let row = |record: &Record| {
+        let before = record.row(&cause.domu);
         // One that was sent away from here comes back home.
-        let ours = record.row(&cause.domu).is_some_and(|r| matches!(r.state, State::Away | State::Returning));
+        let ours = before.is_some_and(|r| matches!(r.state, State::Away | State::Returning));
+        // One that had been passed on from here is there again if nothing comes.
+        let passed = before.and_then(|r| match r.state {
+            State::Passed => Some(r.host.clone()),
+            State::Arriving => r.from.clone(),
+            _ => None,
+        });
         Row {
             domu: cause.domu.clone(),
             state: if ours { State::Returning } else { State::Arriving },
@@ -118,7 +125,7 @@ fn expect(world: &dyn World, cause: &Cause, open: &[ResourceName], home: &Option
             since: now,
             open: open.to_vec(),
             home: home.clone().filter(|_| !ours),
-            from: None,
+            from: passed,
             never: false,
         }
     };
@@ -154,11 +161,16 @@ fn still_changed(world: &dyn World, drbd: &DrbdGround, resource: &ResourceName) 
 fn release(world: &dyn World, domu: &DomuName) -> Result<(), Failure> {
     let host = here::host(world).map_err(LookError::from)?;
     let drbd = drbd_ground(world, &host);
+    let now = Moment::from(world.now());
     Ok(store::update(world, |record| {
         let Some(mut row) = record.row(domu).cloned() else { return };
         row.open.retain(|resource| still_changed(world, &drbd, resource));
         match row.state {
             State::Returning => record.put(Row { state: State::Away, ..row }),
+            State::Arriving if row.from.is_some() => {
+                let host = row.from.take().unwrap_or(row.host);
+                record.put(Row { state: State::Passed, host, since: now, never: false, ..row });
+            }
             State::Arriving if row.open.is_empty() => record.forget(domu),
             State::Arriving => record.put(Row { state: State::Here, ..row }),
             State::Visiting | State::Passed if row.open.is_empty() => record.forget(domu),

@@ -155,6 +155,13 @@ pub struct Peer {
     pub volumes: Vec<PeerVolume>,
 }
 
+impl Peer {
+    /// DRBD 9 names its peers.
+    pub fn is_named(&self) -> bool {
+        self.name != "peer"
+    }
+}
+
 /// Our end of a resource, as the kernel shows it now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {

@@ -95,7 +95,8 @@ pub struct Row {
     /// The home of a domU whose home is elsewhere.
     #[serde(default)]
     pub home: Option<HostName>,
-    /// Leaving after a visit: the host it had come from, so that a migration that failed puts `visiting` back.
+    /// Leaving after a visit: the host it had come from, so that a migration that failed puts `visiting` back. Arriving where it had passed
+    /// through before: the host it had gone on to, so that one that failed puts `passed` back.
     #[serde(default)]
     pub from: Option<HostName>,
     /// Arriving: its receiver has ended, and the permission to run never passed through it. So it has never run here.
@@ -147,7 +148,8 @@ impl Record {
              # away: sent to the host, its home is here. visiting: came from the host, its home is elsewhere.\n\
              # passed: was visiting, and went on to the host. here: at home; only what is still to be put back is remembered.\n\
              # leaving, returning, arriving: a migration is in flight; `xen-migrate recover` settles one that was interrupted.\n\
-             # open=: DRBD resources whose options may still differ from drbd.conf. home=, from=: where a visitor belongs, and came from.\n\
+             # open=: DRBD resources whose options may still differ from drbd.conf. home=, from=: where a visitor belongs, and came from\n\
+             # (arriving: where it had gone on to from here).\n\
              # version {VERSION}\n"
         );
         for row in &self.rows {

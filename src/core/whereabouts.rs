@@ -3,7 +3,7 @@
 //! The answers come from different moments, a few seconds apart at most: a domU that moved in between may be seen on both ends, or on
 //! neither. Nothing is ever decided from this picture; it is for people, and it says what it could not see.
 
-use super::drbd::{Connection, Replica, Role};
+use super::drbd::{Connection, Peer, Replica, Role};
 use super::facts::{CopyName, copy_name, failover};
 use super::names::{DomuName, HostName};
 use super::record::{Row, State};
@@ -54,8 +54,8 @@ pub struct DomuLine {
     pub domu: DomuName,
     /// Where it is; `None`: not known, or nowhere.
     pub host: Option<HostName>,
-    /// `running`, `paused`, …; `twice`; `left over`; `unseen`: on a Dom0 that did not answer, as far as is known; `absent`: nowhere;
-    /// `unknown`.
+    /// `running`, `paused`, …; `twice`; `left over`; `unseen`: on a Dom0 that did not answer, or was not asked, as far as is known;
+    /// `absent`: nowhere; `unknown`.
     pub state: &'static str,
     /// Every copy that was seen.
     pub copies: Vec<Copy>,
@@ -102,8 +102,9 @@ impl Fleet {
     }
 }
 
-/// Puts the answers together. `here` is this Dom0's own look, the domUs of its table come first.
-pub fn fleet(here: &Survey, asked: &[Asked]) -> Fleet {
+/// Puts the answers together. `here` is this Dom0's own look, the domUs of its table come first. `wanted` are those that somebody asks for:
+/// of them a config file alone is enough.
+pub fn fleet(here: &Survey, asked: &[Asked], wanted: &[DomuName]) -> Fleet {
     let mut hosts = vec![line_of(here)];
     let mut seen: Vec<&Survey> = vec![here];
     let mut missing: Vec<&HostName> = Vec::new();
@@ -129,7 +130,7 @@ pub fn fleet(here: &Survey, asked: &[Asked]) -> Fleet {
         }
     }
     let index = Index::of(&seen);
-    let domus = index.domus(here).into_iter().map(|domu| line(domu, &seen, &missing, &index)).collect();
+    let domus = index.domus(here, wanted).into_iter().map(|domu| line(domu, &seen, &missing, &index)).collect();
     Fleet { hosts, domus }
 }
 
@@ -187,7 +188,7 @@ impl<'a> Index<'a> {
     }
 
     /// The domUs that a table or a record names, that are on DRBD, or that nobody knows enough of. Ours first, the others by name.
-    fn domus(&self, here: &'a Survey) -> Vec<DomuName> {
+    fn domus(&self, here: &'a Survey, wanted: &[DomuName]) -> Vec<DomuName> {
         let mut domus: Vec<DomuName> = Vec::new();
         let mut there: HashSet<DomuName> = HashSet::new();
         let mut add = |domu: &DomuName| {
@@ -203,7 +204,8 @@ impl<'a> Index<'a> {
         let moves = |copies: &[(usize, CopyName, &Domain)]| copies.iter().any(|(_, called, _)| *called != CopyName::Plain);
         others.extend(self.copies.iter().filter(|(domu, copies)| moves(copies) || !plain(domu)).map(|(domu, _)| domu));
         others.sort();
-        others.into_iter().for_each(add);
+        others.into_iter().for_each(&mut add);
+        wanted.iter().filter(|domu| self.configs.contains_key(domu)).for_each(add);
         domus
     }
 }
@@ -222,10 +224,10 @@ fn line(domu: DomuName, seen: &[&Survey], missing: &[&HostName], index: &Index<'
     let host_at = |at: usize| &seen[at].host;
     let mut notes = Vec::new();
 
-    let place = place(copies, rows, missing, &names, &replicas);
+    let place = place(copies, rows, seen, missing, &names, &replicas);
     let (host, at) = match &place {
         Place::At(at, _) => (Some(host_at(*at).clone()), Some(*at)),
-        Place::Unseen(host) => (host.map(HostName::clone), None),
+        Place::Unseen(host) => (host.clone(), None),
         _ => (None, None),
     };
     // Who has it sees its disks best; else the first that has any.
@@ -259,20 +261,20 @@ fn line(domu: DomuName, seen: &[&Survey], missing: &[&HostName], index: &Index<'
 }
 
 /// Where a domU is.
-enum Place<'a> {
+enum Place {
     /// On the Dom0 with this place in the list, in this state.
     At(usize, &'static str),
     /// It executes on several.
     Twice,
-    /// On a Dom0 that did not answer; on which one, where that is known.
-    Unseen(Option<&'a HostName>),
+    /// On a Dom0 that did not answer, or was not asked; on which one, where that is known.
+    Unseen(Option<HostName>),
     /// Nowhere.
     Absent,
     /// Nobody who answered has it, and not all did.
     Unknown,
 }
 
-impl Place<'_> {
+impl Place {
     fn word(&self) -> &'static str {
         match self {
             Place::At(_, word) => word,
@@ -284,13 +286,14 @@ impl Place<'_> {
     }
 }
 
-fn place<'a, 'r>(
+fn place<'r>(
     copies: &[(usize, CopyName, &Domain)],
     rows: &[(usize, &Row)],
-    missing: &[&'a HostName],
+    seen: &[&Survey],
+    missing: &[&HostName],
     names: &[&str],
     replicas: &dyn Fn(&str) -> &'r [(usize, &'r Replica)],
-) -> Place<'a> {
+) -> Place {
     let mut plain = copies.iter().filter(|(_, called, _)| *called == CopyName::Plain);
     let running: Vec<usize> = plain.clone().filter(|(_, _, d)| d.state.executes()).map(|(at, ..)| *at).collect();
     match running[..] {
@@ -305,32 +308,62 @@ fn place<'a, 'r>(
         return Place::At(*at, domain.state.in_words());
     }
     if let Some(host) = rows.iter().find_map(|(_, row)| silent(row)) {
-        return Place::Unseen(Some(host));
+        return Place::Unseen(Some(host.clone()));
     }
     if let Some((at, ..)) = copies.first() {
         return Place::At(*at, "left over");
     }
-    let all_seen =
-        |name: &&str| replicas(name).iter().any(|(_, r)| r.is_connected() && r.role == Role::Secondary && !r.peer_is_primary());
-    if missing.is_empty() || (!names.is_empty() && names.iter().all(all_seen)) {
-        return Place::Absent;
-    }
-    if names.iter().any(|name| replicas(name).iter().any(|(_, r)| r.peer_is_primary())) {
-        let one = |name: &str| missing.iter().copied().find(|m| m.as_str() == name);
-        let named = names.iter().flat_map(|n| replicas(n)).flat_map(|(_, r)| &r.peers).find(|p| p.role == Role::Primary);
-        let host = named.and_then(|p| one(&p.name)).or(match missing {
-            [only] => Some(only),
+    // Whoever answered has no copy of it. What the others have of its disks, DRBD says.
+    let elsewhere: Vec<&Peer> = names.iter().flat_map(|name| others(replicas(name), seen)).collect();
+    let primary: Vec<&&Peer> = elsewhere.iter().filter(|p| p.role == Role::Primary).collect();
+    if !primary.is_empty() {
+        let asked = |host: &HostName| missing.iter().copied().find(|m| m.same_host(host)).unwrap_or(host).clone();
+        let not_seen = |row: &&Row| gone(row) && !seen.iter().any(|s| s.host.same_host(&row.host));
+        let recorded = || rows.iter().map(|(_, row)| *row).find(not_seen).map(|row| row.host.clone());
+        let host = primary.iter().find_map(|p| named(p)).or_else(recorded).map(|host| asked(&host)).or(match missing {
+            [only] => Some((*only).clone()),
             _ => None,
         });
         return Place::Unseen(host);
     }
-    Place::Unknown
+    let all_seen =
+        |name: &&str| replicas(name).iter().any(|(_, r)| r.is_connected() && r.role == Role::Secondary && !r.peer_is_primary());
+    if !names.is_empty() && names.iter().all(all_seen) {
+        return Place::Absent;
+    }
+    // A third Dom0 that nobody asked, and whose role is not shown, may have it.
+    let unknown = |p: &&Peer| named(p).is_some() && p.role != Role::Secondary;
+    if missing.is_empty() && !elsewhere.iter().any(unknown) { Place::Absent } else { Place::Unknown }
+}
+
+/// The host that DRBD 9 means; DRBD 8 has no name for its peer.
+fn named(peer: &Peer) -> Option<HostName> {
+    peer.is_named().then(|| peer.name.parse().ok()).flatten()
+}
+
+/// Those peers of a resource that are none of the Dom0s that answered.
+fn others<'r>(replicas: &'r [(usize, &'r Replica)], seen: &[&Survey]) -> Vec<&'r Peer> {
+    let answered = |peer: &Peer| match named(peer) {
+        Some(host) => seen.iter().any(|s| s.host.same_host(&host)),
+        None => replicas.len() > 1,
+    };
+    replicas.iter().flat_map(|(_, r)| &r.peers).filter(|peer| !answered(peer)).collect()
+}
+
+/// The Dom0s that this one sees Primary, by the names that DRBD 9 has for them.
+pub fn primaries(survey: &Survey) -> Vec<HostName> {
+    survey.replicas.iter().flat_map(|r| &r.peers).filter(|p| p.role == Role::Primary).filter_map(named).collect()
+}
+
+/// The Dom0s that may be Primary as far as this one sees: all that are not shown Secondary.
+pub fn may_be_primary(survey: &Survey) -> Vec<HostName> {
+    survey.replicas.iter().flat_map(|r| &r.peers).filter(|p| p.role != Role::Secondary).filter_map(named).collect()
 }
 
 fn remarks(
     notes: &mut Vec<String>,
     domu: &DomuName,
-    place: &Place<'_>,
+    place: &Place,
     copies: &[(usize, CopyName, &Domain)],
     rows: &[(usize, &Row)],
     seen: &[&Survey],
@@ -360,6 +393,13 @@ fn remarks(
         Place::At(at, _) => Some(host_at(*at)),
         _ => None,
     };
+    if let Place::Unseen(Some(host)) = place
+        && !missing.iter().any(|m| m.same_host(host))
+    {
+        notes.push(format!(
+            "DRBD shows its disks in use (Primary), as far as is known on {host}, which was not asked; on {host}: xen-migrate status {domu}"
+        ));
+    }
     for (at, row) in rows {
         let (of, since) = (host_at(*at), format!("{} {} since {}", row.state, row.host, row.since));
         let recover = format!("on {of}: xen-migrate recover {domu}");

@@ -71,7 +71,7 @@ fn silent(host: &str) -> Asked {
 }
 
 fn web(here: &Survey, asked: &[Asked]) -> DomuLine {
-    let mut found = fleet(here, asked);
+    let mut found = fleet(here, asked, &[]);
     assert_eq!(found.domus.len(), 1, "{:?}", found.domus);
     found.domus.remove(0)
 }
@@ -118,7 +118,7 @@ fn a_host_that_does_not_answer_is_one_line_and_no_proof() {
     let line = web(&a, &[asked(&c), silent("gamma")]);
     assert_eq!((line.host.as_ref().map(HostName::as_str), line.state), (Some("gamma"), "unseen"));
     assert!(line.notes.iter().any(|n| n.starts_with("gamma did not answer")), "{:?}", line.notes);
-    let whole = fleet(&a, &[asked(&b), silent("gamma")]);
+    let whole = fleet(&a, &[asked(&b), silent("gamma")], &[]);
     assert!(whole.is_incomplete());
     assert_eq!(whole.hosts.iter().map(|h| h.answered).collect::<Vec<_>>(), [true, true, false]);
 }
@@ -138,12 +138,12 @@ fn a_name_that_leads_elsewhere_is_not_believed() {
     // An entry in /etc/hosts that leads back to us must not make it run twice.
     let us = Asked { host: "beta".parse().unwrap(), answer: Ok(a.clone()) };
     assert_eq!(web(&a, std::slice::from_ref(&us)).state, "running");
-    assert!(fleet(&a, &[us]).hosts[1].why.as_ref().is_some_and(|w| w.contains("this very Dom0")));
+    assert!(fleet(&a, &[us], &[]).hosts[1].why.as_ref().is_some_and(|w| w.contains("this very Dom0")));
     let other = Asked { host: "gamma".parse().unwrap(), answer: Ok(b.clone()) };
-    assert!(!fleet(&a, &[other]).hosts[1].answered);
+    assert!(!fleet(&a, &[other], &[]).hosts[1].answered);
     // By its address it is as good, and asked under two names it is still one.
     let address = Asked { host: "192.0.2.2".parse().unwrap(), answer: Ok(b.clone()) };
-    assert_eq!(fleet(&a, &[address, asked(&b)]).hosts.len(), 2);
+    assert_eq!(fleet(&a, &[address, asked(&b)], &[]).hosts.len(), 2);
 }
 
 #[test]
@@ -170,7 +170,47 @@ fn leftovers_flights_and_contradictions_are_said() {
 fn what_is_not_on_drbd_and_in_no_table_is_no_affair_of_ours() {
     let (mut a, ..) = three();
     a.domains.push(domain("scratch", "-b"));
-    assert_eq!(fleet(&a, &[]).domus.len(), 2, "nobody knows what it is");
+    assert_eq!(fleet(&a, &[], &[]).domus.len(), 2, "nobody knows what it is");
     a.configs.push(Config { domu: "scratch".parse().unwrap(), path: "x".into(), resources: vec![], also: vec![] });
-    assert_eq!(fleet(&a, &[]).domus.len(), 1);
+    assert_eq!(fleet(&a, &[], &[]).domus.len(), 1);
+}
+
+/// alpha and beta answer; a third replica is on gamma, which no row names.
+fn with_a_third(role: Role, connection: Connection) -> (Survey, Survey) {
+    let (mut a, mut b, _) = three();
+    for (survey, other) in [(&mut a, "beta"), (&mut b, "alpha")] {
+        let peers = &mut survey.replicas[0].peers;
+        peers[0].name = other.into();
+        peers.push(Peer { name: "gamma".into(), connection: connection.clone(), role: role.clone(), ..peers[0].clone() });
+    }
+    (a, b)
+}
+
+#[test]
+fn what_is_primary_on_a_host_that_nobody_asked_never_runs_nowhere() {
+    let (a, b) = with_a_third(Role::Primary, Connection::Connected);
+    assert_eq!(primaries(&a).iter().map(HostName::as_str).collect::<Vec<_>>(), ["gamma"]);
+    let line = web(&a, &[asked(&b)]);
+    assert_eq!((line.host.as_ref().map(HostName::as_str), line.state), (Some("gamma"), "unseen"));
+    assert!(line.notes.iter().any(|n| n.contains("on gamma: xen-migrate status web")), "{:?}", line.notes);
+    // It answers, and has no copy: then its disks are in use for something else.
+    let mut c = b.clone();
+    c.host = "gamma".parse().unwrap();
+    c.replicas[0].peers.iter_mut().for_each(|p| p.role = Role::Secondary);
+    assert_eq!(web(&a, &[asked(&b), asked(&c)]).state, "absent");
+    // A role that is not shown proves nothing.
+    let (a, b) = with_a_third(Role::Unknown, Connection::Connecting);
+    assert_eq!(web(&a, &[asked(&b)]).state, "unknown");
+    let (a, b) = with_a_third(Role::Secondary, Connection::Connected);
+    assert_eq!(web(&a, &[asked(&b)]).state, "absent");
+}
+
+#[test]
+fn a_config_file_is_enough_for_one_that_is_asked_for() {
+    let (mut a, ..) = three();
+    a.listed.clear();
+    let web = ["web".parse().unwrap(), "other".parse().unwrap()];
+    assert_eq!(fleet(&a, &[silent("beta")], &[]).domus, []);
+    let found = fleet(&a, &[silent("beta")], &web);
+    assert_eq!(found.domus.iter().map(|l| (l.domu.as_str(), l.state)).collect::<Vec<_>>(), [("web", "absent")]);
 }

@@ -322,7 +322,7 @@ pub fn report(setting: Setting<'_>, domu: &DomuName, us: &HostName, trip: &Trip,
         say(To::Err, &format!("still to be done: {what}"));
     }
     // A split brain is DRBD's affair and a person's: the record does not wait for its end.
-    if trouble.is_some() || verdict.pending.iter().any(|what| !what.contains("is a split brain")) {
+    if trouble.is_some() || verdict.waits {
         say(To::Err, &format!("it stays on the record; when that is mended: xen-migrate recover {domu}"));
     }
     if !verdict.commands.is_empty() {

@@ -9,7 +9,7 @@ use crate::adapters::{To, here, ssh, store, survey};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::names::{DomuName, HostName};
 use crate::core::survey::{Scope, Survey};
-use crate::core::whereabouts::{Asked, DomuLine, Fleet, fleet};
+use crate::core::whereabouts::{Asked, DomuLine, Fleet, fleet, may_be_primary, primaries};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -36,6 +36,9 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
         say_json(setting, &here, &fleet)?;
     } else {
         missing(setting, &fleet);
+        if domus.is_empty() {
+            not_listed(setting, &fleet);
+        }
         table(setting, &fleet.domus);
     }
     if fleet.domus.iter().any(|d| d.state == "twice") {
@@ -58,8 +61,8 @@ pub(super) fn say_json(setting: Setting<'_>, here: &Survey, fleet: &Fleet) -> Re
 }
 
 /// Asks this Dom0 and all that its table and record name. No names: for every domU, and the others are asked while this one looks. A host
-/// that an answer names and that was not asked yet (a domU was passed on to it) is asked in a second round, when somebody looks for certain
-/// domUs.
+/// that was not asked yet is asked in a second round where DRBD here shows it Primary. When somebody looks for certain domUs, so is every one
+/// that an answer names (a domU was passed on to it), and every one that DRBD does not show Secondary: nobody starts what may run there.
 pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, Vec<Asked>, Fleet), Stop> {
     let world = setting.world;
     let scope = Scope { domus: domus.iter().map(|d| (d.clone(), vec![])).collect(), health: false };
@@ -67,22 +70,29 @@ pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, 
     if domus.is_empty() {
         let us = here::host(world)?;
         let mut here = None;
-        let asked = ask(setting, &us, &hosts(setting, &us)?, &scope, &mut || here = Some(own()));
+        let mut hosts = hosts(setting, &us)?;
+        let mut asked = ask(setting, &us, &hosts, &scope, &mut || here = Some(own()));
         let here = here.unwrap_or_else(own)?;
-        let fleet = fleet(&here, &asked);
+        let before = hosts.len();
+        primaries(&here).iter().for_each(|host| add(&mut hosts, &us, host));
+        asked.extend(ask(setting, &us, &hosts[before..], &scope, &mut || {}));
+        let fleet = fleet(&here, &asked, domus);
         return Ok((here, asked, fleet));
     }
     let here = own()?;
     let mut hosts = hosts(setting, &here.host)?;
+    may_be_primary(&here).iter().for_each(|host| add(&mut hosts, &here.host, host));
     // A peer without a config for it would not know which of its disks are meant.
     let known = |domu: &DomuName| here.config(domu).map(|c| c.resources.clone()).unwrap_or_default();
     let scope = Scope { domus: domus.iter().map(|d| (d.clone(), known(d))).collect(), health: false };
     let mut asked = ask(setting, &here.host, &hosts, &scope, &mut || {});
     let before = hosts.len();
-    let rows = asked.iter().filter_map(|a| a.answer.as_ref().ok()).flat_map(|s| &s.rows);
-    rows.for_each(|row| add(&mut hosts, &here.host, &row.host));
+    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()) {
+        survey.rows.iter().for_each(|row| add(&mut hosts, &here.host, &row.host));
+        may_be_primary(survey).iter().for_each(|host| add(&mut hosts, &here.host, host));
+    }
     asked.extend(ask(setting, &here.host, &hosts[before..], &scope, &mut || {}));
-    let fleet = fleet(&here, &asked);
+    let fleet = fleet(&here, &asked, domus);
     Ok((here, asked, fleet))
 }
 
@@ -141,6 +151,15 @@ pub(super) fn missing(setting: Setting<'_>, fleet: &Fleet) {
         for what in &host.unseen {
             setting.world.say(To::Err, &printable(&format!("not seen on {}: {what}", host.host)));
         }
+    }
+}
+
+/// What a Dom0 that did not answer keeps to itself.
+fn not_listed(setting: Setting<'_>, fleet: &Fleet) {
+    let silent: Vec<&str> = fleet.hosts.iter().filter(|h| !h.answered).map(|h| h.host.as_str()).collect();
+    if !silent.is_empty() {
+        let text = format!("the domUs at home on {} are missing here, unless another Dom0 knows of them", silent.join(", "));
+        setting.world.say(To::Err, &printable(&text));
     }
 }
 

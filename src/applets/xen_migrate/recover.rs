@@ -32,11 +32,14 @@ pub fn run(setting: Setting<'_>, domu: Option<&DomuName>) -> Ended {
             todo.push(domu);
         }
     }
-    if todo.is_empty() {
+    let mut ends = match tell_apart(setting, &status::to_join(setting, &ground)) {
+        Exit::Done => vec![],
+        stray => vec![stray],
+    };
+    if todo.is_empty() && ends.is_empty() {
         setting.world.say(To::Out, "Nothing is in flight, and nothing was left behind.");
         return Ok(Exit::Done);
     }
-    let mut ends = Vec::new();
     for domu in &todo {
         ends.push(one(setting, domu).unwrap_or_else(|stop| {
             setting.world.say(To::Err, &format!("{domu}: {}", stop.text));

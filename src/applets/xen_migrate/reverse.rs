@@ -7,6 +7,7 @@ use crate::adapters::{To, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::facts::{CopyName, End};
 use crate::core::migrate::Trip;
+use crate::core::migrate::settle::third_primary;
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
@@ -34,9 +35,9 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     if let Some(exit) = at_home(setting, &here)? {
         return Ok(exit);
     }
-    let begin = match (&here.row, entry) {
-        (Some(row), _) => row.host.clone(),
-        (None, Some(entry)) => entry.hosts[0].clone(),
+    let begins = match (&here.row, entry) {
+        (Some(row), _) => vec![row.host.clone()],
+        (None, Some(entry)) => entry.hosts.clone(),
         (None, None) => {
             let text = format!(
                 "neither the record nor {} of {us} says where {domu} could be\n  on {us}, write a row there:  {domu}  THE-DOM0-WHERE-IT-IS\n  \
@@ -46,6 +47,7 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
             return Err(Stop::new(Exit::Usage, text));
         }
     };
+    let begin = &begins[0];
     if begin.same_host(&us) {
         let text = format!(
             "{domu} does not run here, and the host that is named for it is this very Dom0\n  on {us}: mend its row in {}",
@@ -60,7 +62,7 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
         );
         return Err(Stop::new(Exit::Unreachable, text));
     }
-    let (host, far) = follow(setting, &us, domu, &begin)?;
+    let (host, far) = find(setting, &here, &begins)?;
     if far.running().is_none() {
         return Err(not_running(setting, &here, &far));
     }
@@ -119,7 +121,51 @@ fn at_home(setting: Setting<'_>, here: &End) -> Result<Option<Exit>, Stop> {
     }
 }
 
-/// From host to host along the trail that each left when it passed the domU on.
+/// Where it is: along the trail from each of these hosts, and where DRBD shows a Primary. Where it is on none of them, the first that
+/// answered.
+fn find(setting: Setting<'_>, here: &End, begins: &[HostName]) -> Result<(HostName, End), Stop> {
+    let (us, domu) = (&here.host, &here.domu);
+    let mut first: Option<(HostName, End)> = None;
+    let mut trouble = None;
+    let mut hosts: Vec<HostName> = begins.iter().filter(|host| !host.same_host(us)).cloned().collect();
+    let mut asked = 0;
+    while asked < hosts.len() {
+        match follow(setting, us, domu, &hosts[asked]) {
+            Ok((host, far)) if !far.copies.is_empty() => return Ok((host, far)),
+            Ok((host, far)) => {
+                first.get_or_insert((host, far));
+            }
+            Err(stop) => {
+                trouble.get_or_insert(stop);
+            }
+        }
+        asked += 1;
+        if asked == hosts.len()
+            && let Some(primary) = sees_primary(here, first.as_ref().map_or(here, |(_, far)| far))
+            && !hosts.iter().any(|host| host.same_host(&primary))
+        {
+            setting.world.say(To::Err, &looked_for(domu, us, &primary));
+            hosts.push(primary);
+        }
+    }
+    match (first, trouble) {
+        (Some(found), _) => Ok(found),
+        (None, Some(stop)) => Err(stop),
+        (None, None) => Err(Stop::new(Exit::Usage, format!("no other Dom0 is named for {domu}"))),
+    }
+}
+
+/// A third Dom0 that either of the two shows Primary.
+fn sees_primary(here: &End, far: &End) -> Option<HostName> {
+    third_primary(here, far).and_then(|name| name.parse().ok())
+}
+
+fn looked_for(domu: &DomuName, by: &HostName, primary: &HostName) -> String {
+    format!("{by} sees {primary} Primary: {domu} is looked for there")
+}
+
+/// From host to host along the trail that each left when it passed the domU on; where a trail ends, to the Dom0 that DRBD shows Primary, as
+/// far as it can be asked.
 pub(super) fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin: &HostName) -> Result<(HostName, End), Stop> {
     let mut trail: Vec<HostName> = vec![begin.clone()];
     loop {
@@ -129,13 +175,22 @@ pub(super) fn follow(setting: Setting<'_>, us: &HostName, domu: &DomuName, begin
             return Ok((host, far));
         }
         let next = far.row.as_ref().filter(|r| matches!(r.state, State::Passed | State::Away)).map(|r| r.host.clone());
-        match next {
-            Some(next) if !next.same_host(us) && !trail.iter().any(|h| h.same_host(&next)) && trail.len() < LONGEST_TRAIL => {
-                setting.world.say(To::Err, &format!("{domu} went on from {host} to {next}"));
-                trail.push(next);
-            }
-            _ => return Ok((host, far)),
+        let new =
+            |next: &HostName| !next.same_host(us) && !trail.iter().any(|h| h.same_host(next)) && trail.len() < LONGEST_TRAIL;
+        if let Some(next) = next.filter(new) {
+            setting.world.say(To::Err, &format!("{domu} went on from {host} to {next}"));
+            trail.push(next);
+            continue;
         }
+        let primary = sees_primary(&far, &far).filter(new);
+        let there = primary.and_then(|next| Some((Peer::new(setting.world, us, &next).look(domu, &[]).ok()?, next)));
+        return match there {
+            Some((third, next)) if !third.copies.is_empty() => {
+                setting.world.say(To::Err, &looked_for(domu, &host, &next));
+                Ok((next, third))
+            }
+            _ => Ok((host, far)),
+        };
     }
 }
 
@@ -190,8 +245,21 @@ fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
     };
     if proven {
         recover::start_advice(setting, here);
+        return Stop::new(Exit::Undecided, text);
     }
-    Stop::new(Exit::Undecided, text)
+    let next = match sees_primary(here, far) {
+        Some(host) => format!(
+            "DRBD shows {host} Primary: it may run there\n  on {host}: xen-migrate status {domu}\n  if it does, on {host}: a row `{domu} {}` \
+             in {}, and: xen-migrate migrate {domu}",
+            here.host,
+            table::PATH
+        ),
+        None => format!(
+            "try: xen-migrate where {domu}   (asks every Dom0 that is known)\n  and: xen-migrate recover {domu}   (what keeps DRBD apart, \
+             with the commands)"
+        ),
+    };
+    Stop::new(Exit::Undecided, format!("{text}\n  {next}"))
 }
 
 /// What came of it, by what is here now.

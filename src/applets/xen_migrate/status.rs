@@ -10,6 +10,7 @@ use crate::applets::exit::{Exit, Stop};
 use crate::core::drbd::{Connection, Replica, Role};
 use crate::core::facts::{ConfigSeen, CopyName, DiskSeen, End, ReplicaSeen, failover, start};
 use crate::core::fault::Fault;
+use crate::core::migrate::split::{self, Split};
 use crate::core::names::DomuName;
 use crate::core::options::{self, Checked};
 use crate::core::record::{Row, State};
@@ -112,6 +113,9 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
             setting.world.say(To::Err, &text);
         }
         table_of(setting, &ground, &lines);
+        for split in strays(setting, &ground, &lines).iter().filter(|_| all) {
+            setting.world.say(To::Out, &format!("! {}; the commands: xen-migrate recover", split.what));
+        }
     }
     let names: Vec<&str> = lines.iter().filter(|l| !all && l.state == "unknown").map(|l| l.domu.as_str()).collect();
     if !names.is_empty() {
@@ -132,6 +136,20 @@ pub(super) fn to_recover(setting: Setting<'_>, ground: &Ground) -> Vec<DomuName>
         line(setting, ground, domu).notes.iter().any(|note| note.ends_with(&recover))
     };
     every(setting, ground).into_iter().filter(names_it).collect()
+}
+
+/// What `recover` without a name says of them.
+pub(super) fn to_join(setting: Setting<'_>, ground: &Ground) -> Vec<Split> {
+    let lines: Vec<Line> = every(setting, ground).iter().map(|domu| line(setting, ground, domu)).collect();
+    strays(setting, ground, &lines)
+}
+
+/// Resources that stand alone here and that no domU brings of which a line is shown: replicas of what moves between other Dom0s.
+fn strays(setting: Setting<'_>, ground: &Ground, lines: &[Line]) -> Vec<Split> {
+    let shown = |r: &Replica| lines.iter().flat_map(|l| &l.resources).any(|shown| shown.name == r.resource.as_str());
+    let lone = |r: &Replica| r.peers.iter().any(|p| p.connection == Connection::StandAlone);
+    let strays = ground.drbd.replicas.iter().filter(|r| lone(r) && !shown(r));
+    strays.filter_map(|r| split::stray(&ground.drbd.replica(setting.world, &r.resource)?, &ground.host)).collect()
 }
 
 /// Every domU of the table, of the record, every leftover copy, and what runs here on DRBD without a row anywhere.

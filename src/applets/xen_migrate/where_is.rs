@@ -1,11 +1,12 @@
 //! `xen-migrate where DOMU`: on which Dom0 of the fleet it is, in one sentence.
 
+use super::fleet::running_on;
 use super::{Ended, Setting, fleet};
 use crate::adapters::To;
 use crate::adapters::peer::printable;
 use crate::applets::exit::Exit;
 use crate::core::names::DomuName;
-use crate::core::whereabouts::DomuLine;
+use crate::core::whereabouts::{DomuLine, Fleet};
 
 /// The verb. Exit 0: it is somewhere, and that was seen; 1: nowhere; 4: not seen, and not all could be asked; 5: it runs twice.
 pub fn run(setting: Setting<'_>, domu: &DomuName, json: bool) -> Ended {
@@ -16,7 +17,7 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, json: bool) -> Ended {
     } else {
         let say = |text: &str| setting.world.say(To::Out, &printable(text));
         fleet::missing(setting, &fleet);
-        say(&sentence(domu, line, fleet.is_incomplete()));
+        say(&sentence(domu, line, &fleet));
         for resource in line.iter().flat_map(|l| &l.resources) {
             say(&format!("  {}   (seen on {})", resource.words, resource.seen_on));
         }
@@ -34,8 +35,8 @@ pub fn run(setting: Setting<'_>, domu: &DomuName, json: bool) -> Ended {
     })
 }
 
-fn sentence(domu: &DomuName, line: Option<&DomuLine>, incomplete: bool) -> String {
-    let asked = if incomplete { "any Dom0 that answered" } else { "any Dom0 of the table" };
+fn sentence(domu: &DomuName, line: Option<&DomuLine>, fleet: &Fleet) -> String {
+    let asked = if fleet.is_incomplete() { "any Dom0 that answered" } else { "any Dom0 of the table" };
     let Some(line) = line else {
         return format!("{domu}: no table, record, domain or config file on {asked} has that name");
     };
@@ -45,9 +46,15 @@ fn sentence(domu: &DomuName, line: Option<&DomuLine>, incomplete: bool) -> Strin
         (None, _) => String::new(),
     };
     match (line.state, &line.host) {
-        ("twice", _) => format!("{domu} RUNS TWICE: on {}", fleet::running_on(line).join(" and ")),
-        ("unseen", Some(host)) => format!("{domu} was not seen; as far as is known it is on {host}, which did not answer{home}"),
-        ("unseen", None) => format!("{domu} was not seen; a Dom0 that did not answer has its disks Primary{home}"),
+        ("twice", _) => format!("{domu} RUNS TWICE: on {}", running_on(line).join(" and ")),
+        ("unseen", Some(host)) if fleet.hosts.iter().any(|h| h.host.same_host(host)) => {
+            format!("{domu} was not seen; as far as is known it is on {host}, which did not answer{home}")
+        }
+        ("unseen", Some(host)) => format!("{domu} was not seen; as far as is known it is on {host}, which was not asked{home}"),
+        ("unseen", None) if fleet.is_incomplete() => {
+            format!("{domu} was not seen; a Dom0 that did not answer has its disks Primary{home}")
+        }
+        ("unseen", None) => format!("{domu} was not seen; a Dom0 that was not asked has its disks Primary{home}"),
         ("unknown", _) => format!("{domu} is on no Dom0 that answered{home}"),
         ("left over", Some(host)) => format!("{domu} does not run; a copy that a migration left is on {host}{home}"),
         (state, Some(host)) => format!("{domu} is {state} on {host}{home}"),

@@ -69,7 +69,12 @@ impl Trip {
     /// The journey that a row in the record speaks of: one that was begun here, or the past one whose options are still open.
     pub fn of_row(row: &Row, now: Moment) -> Trip {
         // A visitor whose options are still open stays a visitor.
-        let from = if row.state == State::Visiting { Some(row.host.clone()) } else { row.from.clone() };
+        let from = match row.state {
+            State::Visiting => Some(row.host.clone()),
+            // Where it had gone on to is no place that it came from.
+            State::Arriving => None,
+            _ => row.from.clone(),
+        };
         Trip { home: row.home.clone(), from, opened: row.open.clone(), ..Trip::to(&row.host, now) }
     }
 

@@ -2,8 +2,9 @@
 //! peer says it saw.
 
 use super::gate::may_promote;
+use super::split::means;
 use crate::core::drbd::Role;
-use crate::core::facts::{CopyName, End, ending_of_reception};
+use crate::core::facts::{CopyName, End, ReplicaSeen, ending_of_reception};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::{Row, State};
 use crate::core::step::Deed;
@@ -51,6 +52,11 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
                 Some(row) if row.state == State::Leaving => {
                     Err(format!("{domu} is leaving {} here since {}", row.host, row.since))
                 }
+                Some(row) if is_elsewhere(here, row, peer) => Err(format!(
+                    "the record here says that {domu} is {} {} since {}, and DRBD here does not show {peer} Primary; if it runs on {peer}, on {}: \
+                     xen-migrate reverse {domu}",
+                    row.state, row.host, row.since, here.host
+                )),
                 // A `reverse` here holds the lock while it waits for this very peer.
                 Some(row) if row.state == State::Returning => Ok(()),
                 _ => match &here.busy {
@@ -123,6 +129,17 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             Err("no peer may ask for that".to_string())
         }
     }
+}
+
+/// Our record has it on another host than the one that wants to send it, and DRBD does not speak for that one. Passed on over there, it may
+/// well come from a third: whoever sends it is Primary, and DRBD 9, which alone has a third replica, says who that is. An address says
+/// nothing of a name, and without a resource nothing speaks for anybody.
+fn is_elsewhere(here: &End, row: &Row, peer: &HostName) -> bool {
+    let other = matches!(row.state, State::Away | State::Passed) && !row.host.same_host(peer);
+    let address = row.host.as_str().parse::<std::net::IpAddr>().is_ok();
+    let primary =
+        |r: &ReplicaSeen| r.replica.peers.iter().any(|p| p.role == Role::Primary && p.is_named() && means(&p.name, peer));
+    other && !address && !here.replicas.is_empty() && !here.replicas.iter().any(primary)
 }
 
 /// It came from there, or belongs there, and nothing is in flight.
@@ -254,5 +271,28 @@ mod tests {
         end.row = None;
         end.copies = vec![copy(CopyName::Plain, "--p---")];
         assert!(!may(expect(), &end));
+    }
+
+    #[test]
+    fn one_that_is_on_another_host_by_our_record_comes_only_from_who_is_primary() {
+        let expect = || Deed::Expect { open: vec![], home: None };
+        let (_, mut end) = three_replicas();
+        for state in [State::Away, State::Passed] {
+            for (host, primary, ok) in [
+                ("dom0-a", None, true),
+                ("dom0-x", None, false),
+                ("dom0-x", Some(1), false),
+                ("dom0-x", Some(0), true),
+                ("192.0.2.1", None, true),
+            ] {
+                end.row = Some(Row { host: host.parse().unwrap(), ..row(state) });
+                for (at, peer) in end.replicas[0].replica.peers.iter_mut().enumerate() {
+                    peer.role = if primary == Some(at) { Role::Primary } else { Role::Secondary };
+                }
+                assert_eq!(may(expect(), &end), ok, "{state} {host} {primary:?}");
+            }
+        }
+        end.replicas.clear();
+        assert!(may(expect(), &end), "nothing speaks for anybody");
     }
 }

@@ -43,10 +43,19 @@ pub struct Settlement {
     pub ending: Ending,
     /// What is to be done now, in this order; then both ends are looked at again.
     pub steps: Vec<Step>,
-    /// What cannot be put in order yet, and why: it stays on the record.
+    /// What cannot be put in order yet, and why.
     pub pending: Vec<String>,
+    /// Some of that is ours to do, once it can be done: it stays on the record.
+    pub waits: bool,
     /// The commands for a person, when a person must act.
     pub commands: Vec<String>,
+}
+
+impl Settlement {
+    /// Nothing but where it is.
+    pub(super) fn of(ending: Ending) -> Settlement {
+        Settlement { ending, steps: vec![], pending: vec![], waits: false, commands: vec![] }
+    }
 }
 
 /// How the other end shows itself.
@@ -85,17 +94,13 @@ pub fn settle(here: &End, there: Far<'_>, trip: &Trip, reported: bool) -> Settle
         Verdict::Arrived(note) => tidy_after_arrival(here, there, trip, note),
         Verdict::Unwell(doubt, commands) => leave_unwell(here, there, trip, doubt, commands),
         Verdict::Stayed(note) => tidy_after_staying(here, there, trip, note),
-        Verdict::First(step) => Settlement {
-            ending: Ending::Moving(format!("{} on its way to run on {}", here.domu, trip.to)),
-            steps: vec![step],
-            pending: vec![],
-            commands: vec![],
-        },
-        Verdict::Moving(what) => Settlement { ending: Ending::Moving(what), steps: vec![], pending: vec![], commands: vec![] },
-        Verdict::Nowhere(what, commands) => shut_while_it_runs_nowhere(here, there, trip, what, commands),
-        Verdict::Undecided(what, commands) => {
-            Settlement { ending: Ending::Undecided(what), steps: vec![], pending: vec![], commands }
+        Verdict::First(step) => {
+            let moving = Ending::Moving(format!("{} on its way to run on {}", here.domu, trip.to));
+            Settlement { steps: vec![step], ..Settlement::of(moving) }
         }
+        Verdict::Moving(what) => Settlement::of(Ending::Moving(what)),
+        Verdict::Nowhere(what, commands) => shut_while_it_runs_nowhere(here, there, trip, what, commands),
+        Verdict::Undecided(what, commands) => Settlement { commands, ..Settlement::of(Ending::Undecided(what)) },
     }
 }
 
@@ -333,7 +338,7 @@ fn both_seen(here: &End, there: &End, trip: &Trip) -> Verdict {
 }
 
 /// A replica of the domU that is Primary on neither of the two ends, by its name: DRBD 9 names its peers.
-pub(super) fn third_primary<'a>(here: &'a End, there: &'a End) -> Option<&'a str> {
+pub fn third_primary<'a>(here: &'a End, there: &'a End) -> Option<&'a str> {
     let peers = [here, there].into_iter().flat_map(|end| &end.replicas).flat_map(|r| &r.replica.peers);
     let third = |name: &str| name != "peer" && name != here.host.as_str() && name != there.host.as_str();
     peers.filter(|p| p.role == Role::Primary).map(|p| p.name.as_str()).find(|name| third(name))
@@ -395,12 +400,14 @@ fn arrived(here: &End, there: &End, trip: &Trip) -> Verdict {
     }
     // What stands alone, perhaps only because the options differ, is connected first: DRBD itself finds out whether each end has something
     // that the other lacks, and refuses then.
-    let alone = |name: &ResourceName| [here, there].iter().any(|end| end.replica(name).is_some_and(split::alone));
+    let alone = |name: &ResourceName| {
+        [(here, there), (there, here)].iter().any(|(end, other)| end.replica(name).is_some_and(|r| split::alone(r, &other.host)))
+    };
     let ours = |name: &ResourceName| [here, there].iter().any(|end| end.row.as_ref().is_some_and(|row| row.open.contains(name)));
     let tried = |name: &ResourceName| trip.reconnected.contains(name);
     let untried = |name: &ResourceName| !tried(name) && ours(name) && alone(name);
     let lost = |r: &&ReplicaSeen| {
-        !r.replica.is_connected() && promoted_early(here, there, &r.replica.resource) && !untried(&r.replica.resource)
+        !split::joined(r, &there.host) && promoted_early(here, there, &r.replica.resource) && !untried(&r.replica.resource)
     };
     let lost: Vec<&ResourceName> = here.replicas.iter().filter(lost).map(|r| &r.replica.resource).collect();
     if !lost.is_empty() {

@@ -369,3 +369,29 @@ fn what_was_never_permitted_to_run_there_goes_on_here() {
     there.row.as_mut().unwrap().host = "dom0-x".parse().unwrap();
     assert!(!wakes(&here, &there), "another journey");
 }
+
+#[test]
+fn a_third_replica_that_was_cut_off_is_told_and_the_journey_is_over() {
+    let (here, mut there) = flight();
+    let (a, b) = three_replicas();
+    let (mut here, b) = (End { replicas: a.replicas, generation: a.generation, ..here }, b.replicas);
+    there.replicas = b;
+    there.copies.push(copy(CopyName::Plain, "-b----"));
+    here.replicas[0].replica.role = Role::Secondary;
+    there.replicas[0].replica.role = Role::Primary;
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
+    assert_eq!((s.pending.len(), s.waits), (0, false), "{s:?}");
+    for link in [Connection::StandAlone, Connection::Connecting] {
+        here.replicas[0].replica.peers[1].connection = link;
+        let s = settle(&here, Far::Seen(&there), &trip(), false);
+        assert_eq!(s.ending, Ending::Arrived(None));
+        assert_eq!((s.pending.len(), s.waits), (1, false), "{s:?}");
+        assert_eq!(s.commands[0], "on dom0-c: drbdadm adjust r0; drbdadm connect r0");
+        assert!(!s.commands.iter().any(|c| c.contains("discard")), "{s:?}");
+        assert!(words(&s).contains(&"Here: record: web away dom0-b".to_string()), "{:?}", words(&s));
+    }
+    // Between the two ends it is another matter: the record keeps it.
+    here.replicas[0].replica.peers[0].connection = Connection::Connecting;
+    let s = settle(&here, Far::Seen(&there), &trip(), false);
+    assert!(s.waits && !words(&s).contains(&"Here: record: web away dom0-b".to_string()), "{s:?}");
+}

@@ -87,6 +87,19 @@ pub fn replica(role: Role, peer_role: Role) -> ReplicaSeen {
     }
 }
 
+/// The same on DRBD 9, with a third replica on dom0-c: whom each end means, and its connection.
+pub fn three_replicas() -> (End, End) {
+    let (mut here, mut there) = pair();
+    for (end, other) in [(&mut here, "dom0-b"), (&mut there, "dom0-a")] {
+        let replica = &mut end.replicas[0].replica;
+        replica.peers.push(Peer { role: Role::Secondary, ..replica.peers[0].clone() });
+        replica.peers[0].name = other.into();
+        replica.peers[1].name = "dom0-c".into();
+        end.generation = Some(Generation::V9);
+    }
+    (here, there)
+}
+
 pub fn volume(number: u32) -> ConfiguredVolume {
     let device = format!("/dev/drbd{number}");
     ConfiguredVolume { number, minor: number, device, disk: "/dev/vg0/web".into(), implicit: false }

@@ -2,8 +2,8 @@
 
 use super::Trip;
 use super::settle::{Ending, Far, Settlement, third_primary};
-use super::split::{self, alone};
-use crate::core::drbd::{Generation, Role};
+use super::split::{self, alone, joined, third_apart};
+use crate::core::drbd::{Connection, Generation, Role};
 use crate::core::facts::{CopyName, End, ReplicaSeen};
 use crate::core::names::{HostName, ResourceName};
 use crate::core::record::{Row, State};
@@ -13,7 +13,7 @@ use crate::core::step::{Deed, Step};
 pub(super) fn leave_unwell(here: &End, there: Far<'_>, trip: &Trip, doubt: String, commands: Vec<String>) -> Settlement {
     let mut tidy = Tidy::new(here, there, trip);
     tidy.note(trip.row_when_arrived(&here.domu));
-    Settlement { ending: Ending::Unwell(doubt), steps: tidy.steps, pending: vec![], commands }
+    Settlement { steps: tidy.steps, commands, ..Settlement::of(Ending::Unwell(doubt)) }
 }
 
 /// It executes nowhere, and a person is told how to start it. Before that the window is shut: two people could start it on two Dom0s, and
@@ -47,9 +47,16 @@ pub(super) fn shut_while_it_runs_nowhere(
             tidy.close(None);
         }
     }
-    let mut all = commands;
-    all.extend(tidy.commands);
-    Settlement { ending: Ending::Nowhere(what), steps: tidy.steps, pending: tidy.pending, commands: all }
+    // What keeps a replica apart comes first: it is asked whether all are connected before the domU is started.
+    let mut all = tidy.commands;
+    all.extend(commands);
+    Settlement {
+        steps: tidy.steps,
+        pending: tidy.pending,
+        waits: tidy.waits,
+        commands: all,
+        ..Settlement::of(Ending::Nowhere(what))
+    }
 }
 
 /// It runs there: our leftovers go, the roles and the options follow, both records say so.
@@ -104,12 +111,14 @@ struct Tidy<'a> {
     trip: &'a Trip,
     steps: Vec<Step>,
     pending: Vec<String>,
+    /// Something pending is ours to do, once it can be done: until then the record keeps it.
+    waits: bool,
     commands: Vec<String>,
 }
 
 impl<'a> Tidy<'a> {
     fn new(here: &'a End, far: Far<'a>, trip: &'a Trip) -> Self {
-        Tidy { here, far, trip, steps: vec![], pending: vec![], commands: vec![] }
+        Tidy { here, far, trip, steps: vec![], pending: vec![], waits: false, commands: vec![] }
     }
 
     fn there(&self) -> Option<&'a End> {
@@ -156,22 +165,20 @@ impl<'a> Tidy<'a> {
                     }
                 }
                 self.connect(there, data);
-                let apart = |name: &&ResourceName| !self.is_connected(name) && !self.is_alone(name);
-                let apart: Vec<String> = self
-                    .trip
-                    .opened
-                    .iter()
-                    .filter(apart)
-                    .map(|name| {
-                        let words = self.here.replica(name).map_or("not seen".to_string(), ReplicaSeen::in_words);
-                        format!("{name} is not connected; whether both ends still have one history shows when it is ({words})")
-                    })
-                    .collect();
-                self.pending.extend(apart);
+                for name in &self.trip.opened {
+                    if !self.is_connected(name) && !self.is_alone(name) {
+                        self.not_connected(name, there);
+                    }
+                    // What a third replica lacks is no doubt about the two ends, and the record need not wait for it.
+                    for third in third_apart(name, self.here, there, |link| *link != Connection::Connected) {
+                        self.pending.push(third.what);
+                        self.commands.extend(third.commands);
+                    }
+                }
             }
             Far::Hidden(why) => {
                 if self.here.row.is_some() {
-                    self.pending.push(format!(
+                    self.wait_for(format!(
                         "DRBD's options, and the record of {}, stay as they are until it can be looked at: {why}",
                         self.trip.to
                     ));
@@ -181,10 +188,10 @@ impl<'a> Tidy<'a> {
             Far::Blind => {
                 for seen in self.here.replicas.iter().filter(|r| is_ours_to_close(self.here, r)) {
                     let name = &seen.replica.resource;
-                    if seen.replica.is_connected() {
+                    if joined(seen, &self.trip.to) {
                         self.steps.push(Step::here(Deed::Close(name.clone()), "only during the migration"));
                     } else {
-                        self.pending.push(format!(
+                        self.wait_for(format!(
                             "the options of {name} stay as they are until DRBD is connected again: shut on one end only, they would keep it \
                              from reconnecting"
                         ));
@@ -203,7 +210,7 @@ impl<'a> Tidy<'a> {
             let Some(far) = there.replica(name).filter(|_| again || opened(self.here, name) || opened(there, name)) else {
                 continue;
             };
-            if !alone(seen) && !alone(far) {
+            if !alone(seen, &there.host) && !alone(far, &self.here.host) {
                 continue;
             }
             if again {
@@ -215,14 +222,42 @@ impl<'a> Tidy<'a> {
         }
     }
 
-    /// Connected at this end, and so at both.
-    fn is_connected(&self, name: &ResourceName) -> bool {
-        self.here.replica(name).is_some_and(|r| r.replica.is_connected())
+    /// Whose host the other end is, whether it can be seen or not.
+    fn other(&self) -> &'a HostName {
+        self.there().map_or(&self.trip.to, |there| &there.host)
     }
 
-    /// StandAlone at either end.
+    /// Connected at this end to the other, and so at both.
+    fn is_connected(&self, name: &ResourceName) -> bool {
+        self.here.replica(name).is_some_and(|r| joined(r, self.other()))
+    }
+
+    /// StandAlone at either end towards the other.
     fn is_alone(&self, name: &ResourceName) -> bool {
-        [Some(self.here), self.there()].into_iter().flatten().filter_map(|end| end.replica(name)).any(alone)
+        self.here.replica(name).is_some_and(|r| alone(r, self.other()))
+            || self.there().and_then(|there| there.replica(name)).is_some_and(|r| alone(r, &self.here.host))
+    }
+
+    /// The two ends are not connected, and neither stands alone: the link is down, or one of them is not up.
+    fn not_connected(&mut self, name: &ResourceName, there: &End) {
+        let words = self.here.replica(name).map_or("not seen".to_string(), ReplicaSeen::in_words);
+        self.wait_for(format!("{name} is not connected; whether both ends still have one history shows when it is ({words})"));
+        let down = |end: &&End| !end.replica(name).is_some_and(|r| r.replica.is_up());
+        let mut up: Vec<String> =
+            [self.here, there].iter().copied().filter(down).map(|end| format!("on {}: drbdadm up {name}", end.host)).collect();
+        if up.is_empty() {
+            up.push(format!(
+                "on {} and on {}: drbdadm cstate {name}   (Connecting: mend the link between them, and they join by themselves)",
+                self.here.host, there.host
+            ));
+        }
+        self.commands.extend(up);
+    }
+
+    /// Ours to do, once that can be done.
+    fn wait_for(&mut self, what: String) {
+        self.pending.push(what);
+        self.waits = true;
     }
 
     fn split_brain(&mut self, name: &ResourceName, there: &End, data: Option<&HostName>) {
@@ -240,7 +275,7 @@ impl<'a> Tidy<'a> {
 
     /// Nothing is left that the records must wait for. A split brain is DRBD's affair and a person's: `status` shows it.
     fn is_over(&self) -> bool {
-        self.pending.is_empty() || !self.commands.is_empty()
+        !self.waits
     }
 
     /// The last word in the record, once nothing is open any more. What is pending stays there as [`Tidy::note`] has put it.
@@ -256,7 +291,13 @@ impl<'a> Tidy<'a> {
         }
         // Noted with nothing open, the first note is the last one already.
         self.steps.dedup_by(|second, first| second.deed == first.deed && second.place == first.place);
-        Settlement { ending, steps: self.steps, pending: self.pending, commands: self.commands }
+        Settlement {
+            steps: self.steps,
+            pending: self.pending,
+            waits: self.waits,
+            commands: self.commands,
+            ..Settlement::of(ending)
+        }
     }
 }
 
