@@ -196,6 +196,7 @@ fn survey(host: &str, domus: &[&str]) -> Survey {
             volumes: vec![PeerVolume { number: 0, disk: Disk::UpToDate, replication: Replication::Established }],
         }],
         may_promote: Some(false),
+        strange: None,
     };
     let config = |domu: &str| Config {
         domu: domu.parse().expect("a name"),

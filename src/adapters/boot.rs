@@ -9,6 +9,7 @@ use crate::core::fault::Fault;
 use crate::core::names::DomuName;
 use std::io::ErrorKind;
 use std::path::Path;
+use thiserror::Error;
 
 /// Where the operator puts the configs of the domUs that are started when it is safe.
 pub const FOLDER: &str = "/etc/xen/drbd-auto";
@@ -30,8 +31,19 @@ pub const DAEMON: &str = "xen-drbd-auto-daemon";
 pub struct ConfigFile {
     /// Its name in the folder.
     pub file: String,
-    /// What it says, or every fault of it in lines for a person.
-    pub says: Result<Planned, Vec<String>>,
+    /// What it says.
+    pub says: Result<Planned, Unplanned>,
+}
+
+/// Why nothing can be planned from a config.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unplanned {
+    /// Every fault of it, in lines for a person.
+    #[error("{}", .0.join("\n"))]
+    Faults(Vec<String>),
+    /// Which resources its disks are could not be seen, and why: that is no fault of it.
+    #[error("{0}")]
+    Unseen(String),
 }
 
 /// A domU that is to be started.
@@ -76,7 +88,7 @@ pub fn configs(world: &dyn World, ground: &Ground) -> Result<Vec<ConfigFile>, St
         let Ok(this) = &rest[0].says else { continue };
         let first = before.iter().find(|c| c.says.as_ref().is_ok_and(|p| p.domu == this.domu));
         if let Some(first) = first {
-            rest[0].says = Err(vec![format!("{} is defined by {} already", this.domu, first.path())]);
+            rest[0].says = Err(Unplanned::Faults(vec![format!("{} is defined by {} already", this.domu, first.path())]));
         }
     }
     Ok(found)
@@ -113,26 +125,30 @@ fn why_left_out(world: &dyn World, name: &str) -> Option<&'static str> {
     world.list(Path::new(&format!("{FOLDER}/{name}"))).is_ok().then_some("a folder")
 }
 
-fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Vec<String>> {
+fn read(world: &dyn World, ground: &Ground, file: &str) -> Result<Planned, Unplanned> {
     planned(world, ground, &format!("{FOLDER}/{file}"))
 }
 
 /// Reads one config as strictly as somebody must who is about to start it. The error has every fault of it in lines for a person.
-pub fn planned(world: &dyn World, ground: &Ground, path: &str) -> Result<Planned, Vec<String>> {
+pub fn planned(world: &dyn World, ground: &Ground, path: &str) -> Result<Planned, Unplanned> {
     let file = path.rsplit('/').next().unwrap_or(path);
-    let bytes = world.read(Path::new(path)).map_err(|why| vec![format!("{path}: {why}")])?;
+    let bytes = world.read(Path::new(path)).map_err(|why| Unplanned::Faults(vec![format!("{path}: {why}")]))?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let told = |faults: Vec<Fault>| {
         let mut lines: Vec<String> = faults.iter().take(MOST_FAULTS).map(|f| f.render(path, &text)).collect();
         if faults.len() > MOST_FAULTS {
             lines.push(format!("{path}: and {} more", faults.len() - MOST_FAULTS));
         }
-        lines
+        Unplanned::Faults(lines)
     };
     let read = config::read(file, &bytes, ground.toolstack).map_err(told)?;
     let domu = read.domu_name().map_err(|fault| told(vec![fault]))?;
     if path.contains('=') {
-        return Err(vec![format!("{path}: a file name with = in it is an assignment to `{} create`", ground.toolstack)]);
+        let why = format!("{path}: a file name with = in it is an assignment to `{} create`", ground.toolstack);
+        return Err(Unplanned::Faults(vec![why]));
+    }
+    if let Some(why) = ground.drbd.files_unseen() {
+        return Err(Unplanned::Unseen(why));
     }
     let disks = disks(ground, &read).map_err(told)?;
     Ok(Planned { domu, disks, bytes })

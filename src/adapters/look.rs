@@ -436,10 +436,27 @@ impl DrbdGround {
         Some(ReplicaSeen { options, ..seen })
     }
 
+    /// Why none of the operator's files could be read, where that may be so: then what they say of a disk is not known.
+    pub fn files_unseen(&self) -> Option<String> {
+        (self.configured.is_empty() && !self.unseen.is_empty()).then(|| self.unseen.join("; "))
+    }
+
+    /// A resource as the operator's files have it.
+    pub fn file(&self, name: &ResourceName) -> Option<&Configured> {
+        self.configured.iter().find(|c| &c.resource == name)
+    }
+
     /// The same from what was seen already, without asking for the options in force.
     pub fn replica_without_options(&self, name: &ResourceName) -> Option<ReplicaSeen> {
-        let configured = self.configured.iter().find(|c| &c.resource == name)?.clone();
-        let down = || Replica { resource: name.clone(), role: Role::Unknown, volumes: vec![], peers: vec![], may_promote: None };
+        let configured = self.file(name)?.clone();
+        let down = || Replica {
+            resource: name.clone(),
+            role: Role::Unknown,
+            volumes: vec![],
+            peers: vec![],
+            may_promote: None,
+            strange: None,
+        };
         let replica = self.replicas.iter().find(|r| &r.resource == name).cloned().unwrap_or_else(down);
         Some(ReplicaSeen { replica, options: None, configured })
     }

@@ -142,10 +142,13 @@ pub struct PeerVolume {
     pub replication: Replication,
 }
 
+/// What a peer is called that the kernel has no name for: 8.x has one, and this is its word for it.
+pub const UNNAMED: &str = "peer";
+
 /// One peer of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// The connection's name; DRBD 8 has one peer and calls it `peer`.
+    /// The connection's name, or [`UNNAMED`].
     pub name: String,
     /// The connection.
     pub connection: Connection,
@@ -175,6 +178,16 @@ pub struct Replica {
     pub peers: Vec<Peer>,
     /// DRBD 9, `may_promote` (`None`: not said). No proof of anything without quorum.
     pub may_promote: Option<bool>,
+    /// What DRBD told of it in words that this version does not know: it may be anything, also another host that uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strange: Option<String>,
+}
+
+impl Peer {
+    /// Whether the kernel has no name of its own for it, as 8.x.
+    pub fn is_unnamed(&self) -> bool {
+        self.name == UNNAMED
+    }
 }
 
 impl Replica {
@@ -241,11 +254,41 @@ pub struct Configured {
     pub volumes: Vec<ConfiguredVolume>,
     /// The options that the file sets (or DRBD's defaults).
     pub options: Options,
+    /// Every other host that has it.
+    #[serde(default)]
+    pub peers: Vec<ConfiguredPeer>,
     /// DRBD 9: `auto-promote` (default yes).
     pub auto_promote: bool,
     /// DRBD 9: `quorum` is anything but `off`, its default. Without it DRBD says `quorum:yes` to everybody.
     #[serde(default)]
     pub quorum: bool,
+}
+
+impl Configured {
+    /// The hosts of the file that the kernel does not show. One that goes by no name, in the file (`floating`) or in the kernel (8.x), can
+    /// only be counted.
+    pub fn unshown_peers(&self, replica: &Replica) -> Vec<&ConfiguredPeer> {
+        let mut shown: Vec<&Peer> = replica.peers.iter().collect();
+        let mut take = |is: &dyn Fn(&Peer) -> bool| shown.iter().position(|p| is(p)).map(|at| shown.remove(at)).is_some();
+        let called = |peer: &ConfiguredPeer, shown: &Peer| peer.name.as_ref() == Some(&shown.name);
+        let mut unshown: Vec<&ConfiguredPeer> = self.peers.iter().filter(|peer| !take(&|p| called(peer, p))).collect();
+        unshown.retain(|peer| !(peer.connected && take(&|p| peer.name.is_none() || p.is_unnamed())));
+        unshown
+    }
+
+    /// The volumes of the file that the kernel does not show.
+    pub fn unshown_volumes(&self, replica: &Replica) -> Vec<&ConfiguredVolume> {
+        self.volumes.iter().filter(|c| !replica.volumes.iter().any(|v| v.number == c.number)).collect()
+    }
+}
+
+/// Another host as the operator's files have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfiguredPeer {
+    /// What drbdadm calls the connection to it; `None` where the file names no hosts (`floating`).
+    pub name: Option<String>,
+    /// The file connects it with this host. DRBD 9 lets three hosts have a resource of which two know nothing of each other.
+    pub connected: bool,
 }
 
 /// One volume as the operator's files have it.

@@ -17,7 +17,7 @@ fn replica(role: Role, peer_role: Role, connection: Connection) -> Replica {
     let volumes = vec![Volume { number: 0, minor: Some(1), disk: Disk::UpToDate, quorum: None }];
     let peer_volumes = vec![PeerVolume { number: 0, disk: Disk::UpToDate, replication: Replication::Established }];
     let peers = vec![Peer { name: "peer".into(), connection, role: peer_role, volumes: peer_volumes }];
-    Replica { resource: "r0".parse().unwrap(), role, volumes, peers, may_promote: None }
+    Replica { resource: "r0".parse().unwrap(), role, volumes, peers, may_promote: None, strange: None }
 }
 
 fn survey(host: &str) -> Survey {

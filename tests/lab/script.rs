@@ -20,6 +20,7 @@
 //! guarded web                      drbd.conf says fencing resource-only, everywhere
 //! resync web 10m                   takes so long
 //! split-brain web dom0-beta discard-zero-changes consensus -   after-sb-0pri, -1pri and -2pri in drbd.conf there; `-`: not said
+//! unadjusted dom0-alpha web dom0-gamma                     drbd.conf has that host, and the kernel of dom0-alpha does not know it
 //! clock dom0-beta 42                                       its clock is so many seconds ahead
 //! root-ssh dom0-beta               root of any Dom0 may log in there
 //! no-key dom0-alpha                it has no dedicated key
@@ -34,7 +35,7 @@
 //! dom0-alpha for 30s$ xen-migrate migrate web              and presses ^C after half a minute
 //! pass 90s
 //! look                                                     what is where, into the journal
-//! table dom0-beta: web dom0-alpha                          somebody adds a row to migrate-tab.txt; `file`, `clock` and `split-brain` likewise
+//! table dom0-beta: web dom0-alpha                          somebody adds a row to migrate-tab.txt; `file`, `clock`, `split-brain` and `unadjusted` likewise
 //! hide dom0-alpha /etc/xen/web.cfg                         a file is moved away; `unhide` brings it back
 //! at stage web Ready: DEED                                 when the migration gets there
 //! before dom0-beta drbdadm secondary: DEED                 before the next such event there; `after` likewise
@@ -48,7 +49,8 @@
 //! `cut ssh HOST HOST [60s]` · `mend HOST HOST` · `guest DOMU ends -|r|c` · `arm QUIRK` · `disarm QUIRK`.
 //!
 //! A QUIRK is one of: `no-suspend DOMU` · `no-unpause DOMU` · `no-resume DOMU` · `no-remove HOST RESOURCE` ·
-//! `held-open HOST RESOURCE TIME` · `zombie DOMU` · `no-events HOST` · `hangs HOST TIMES COMMAND` · `fails HOST TIMES COMMAND: MESSAGE` (exit 1).
+//! `held-open HOST RESOURCE TIME` · `zombie DOMU` · `no-events HOST` · `hangs HOST TIMES COMMAND` · `fails HOST TIMES COMMAND: MESSAGE` (exit 1) ·
+//! `answers HOST TIMES COMMAND: TEXT` (exit 0).
 //!
 //! What must hold, whatever the journal says (`BLESS=1` cannot change these):
 //!
@@ -135,7 +137,7 @@ impl Theatre {
         let words: Vec<&str> = line.split_whitespace().collect();
         if line == "look" {
             self.look();
-        } else if words.first().is_some_and(|w| ["table", "file", "clock", "split-brain"].contains(w)) {
+        } else if words.first().is_some_and(|w| ["table", "file", "clock", "split-brain", "unadjusted"].contains(w)) {
             start_line(&self.lab, &words, line)?;
         } else if let ["hide" | "unhide", host, path] = words.as_slice() {
             let hidden = format!("{path}.hidden");
@@ -421,6 +423,11 @@ fn start_line(lab: &Lab, words: &[&str], line: &str) -> Result<(), String> {
             replica.options.after_sb = replica.configured.after_sb.clone();
             Ok::<(), &str>(())
         })?,
+        ["unadjusted", host, resource, peer] => lab.with(|f| {
+            f.disconnect(host, resource, peer);
+            let replica = f.resource_mut(resource).and_then(|r| r.on.get_mut(*host)).ok_or("no such resource there")?;
+            replica.peers.remove(*peer).map(|_| ()).ok_or("no such peer")
+        })?,
         ["clock", host, ahead] => {
             let ahead = ahead.parse().map_err(|_| "seconds are expected")?;
             lab.with(|f| f.host_mut(host).clock_ahead = ahead);
@@ -594,16 +601,17 @@ fn quirk(text: &str) -> Result<Quirk, String> {
         ["zombie", guest] => Quirk::Zombie(s(guest)),
         ["no-events", host] => Quirk::NoEvents(s(host)),
         ["hangs", host, count, rest @ ..] => Quirk::Hangs { host: s(host), begins: rest.join(" "), times: times(count)? },
-        ["fails", host, count, ..] => {
+        [kind @ ("fails" | "answers"), host, count, ..] => {
             let (head, message) = text.split_once(": ").ok_or("a message is expected after `COMMAND: `")?;
+            let (text, answers) = (format!("{}\n", message.replace("\\n", "\n")), *kind == "answers");
             let begins = head.split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
             Quirk::Instead {
                 host: s(host),
                 begins,
                 times: times(count)?,
-                code: 1,
-                out: String::new(),
-                err: format!("{message}\n"),
+                code: if answers { 0 } else { 1 },
+                out: if answers { text.clone() } else { String::new() },
+                err: if answers { String::new() } else { text },
             }
         }
         _ => return Err("no such quirk".to_string()),

@@ -165,6 +165,7 @@ impl Pair {
                 volumes: vec![PeerVolume { number: 0, disk: peer_disk, replication }],
             }],
             may_promote: None,
+            strange: None,
         }
     }
 

@@ -12,7 +12,7 @@ use xen_drbd::adapters::drbd::argv;
 use xen_drbd::core::boot::claim::{Deed, Proof, Stands, can_be_guarded, guarded, holds, stands};
 use xen_drbd::core::boot::diary::{Diary, Outcome};
 use xen_drbd::core::boot::{Case, Decision, decide};
-use xen_drbd::core::drbd::Options;
+use xen_drbd::core::drbd::{Configured, ConfiguredPeer, ConfiguredVolume, Options};
 use xen_drbd::core::facts::{DiskSeen, Promoter};
 use xen_drbd::core::names::{DomuName, ResourceName};
 use xen_drbd::core::record::Moment;
@@ -156,7 +156,6 @@ impl World {
     pub fn decision(&self, setting: &Setting, at: usize) -> Decision {
         let dom0 = &self.dom0s[at];
         let here = dom0.domain();
-        let name = std::slice::from_ref(&*RESOURCE);
         decide(&Case {
             domu: &WEB,
             disks: &*DISKS,
@@ -164,12 +163,29 @@ impl World {
             row: None,
             replicas: &[self.pair.replica(&RESOURCE, at)],
             ours: &self.diary(at).guarded_for(&WEB),
-            with_quorum: &[],
+            configured: &[self.file(setting, at)],
             trust_quorum: false,
-            for_good: if setting.rules.file.two_primaries { name } else { &[] },
             busy: dom0.is_busy(setting).then(|| "a command that has outlived its program".to_string()),
             unseen: &[],
         })
+    }
+
+    /// What the operator's file has of the resource: one volume, and the other end.
+    fn file(&self, setting: &Setting, at: usize) -> Configured {
+        Configured {
+            resource: RESOURCE.clone(),
+            volumes: vec![ConfiguredVolume {
+                number: 0,
+                minor: 1,
+                device: "/dev/drbd1".to_string(),
+                disk: "/dev/vg0/web".to_string(),
+                implicit: true,
+            }],
+            options: setting.rules.file.clone(),
+            peers: vec![ConfiguredPeer { name: Some(name(other(at)).to_string()), connected: true }],
+            auto_promote: false,
+            quorum: false,
+        }
     }
 
     /// Into the diary. The answer: the domU still waits.
@@ -248,7 +264,7 @@ impl World {
             }
             Deed::Demote => moving.went = Some(self.command(setting, at, Command::Secondary, told).is_ok()),
             Deed::LookAgain => {
-                let seen = holds(&self.pair.replica(&RESOURCE, at), PROOF);
+                let seen = holds(&self.pair.replica(&RESOURCE, at), &self.file(setting, at), PROOF);
                 told.say(|| match &seen {
                     Ok(()) => format!("{} looks again: it holds", name(at)),
                     Err(why) => format!("{} looks again: {why}", name(at)),

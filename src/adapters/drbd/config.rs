@@ -23,7 +23,7 @@
 //! 8.3 has `device` and `disk` directly in `host`, and an option that is on without a value. 8.x has no `connection`.
 
 use super::show::weakest;
-use crate::core::drbd::{Configured, ConfiguredVolume, Fencing, Options};
+use crate::core::drbd::{Configured, ConfiguredPeer, ConfiguredVolume, Fencing, Options};
 use crate::core::names::ResourceName;
 use crate::core::survey::AfterSplitBrain;
 use roxmltree::{Document, Node};
@@ -116,15 +116,48 @@ fn configured(resource: Node<'_, '_>, common: Option<Node<'_, '_>>, host: &str) 
     let our: Vec<Node<'_, '_>> = all.iter().filter(|c| joins(**c, &our_names)).copied().collect();
     // Where none can be told to be ours, each of them may be.
     let options = options(resource, common, if our.is_empty() { &all } else { &our }, &places);
-    Ok(Some(Configured { resource: name, volumes, options, auto_promote, quorum }))
+    let peers = peers(resource, ours, &our_names, host);
+    Ok(Some(Configured { resource: name, volumes, options, peers, auto_promote, quorum }))
+}
+
+/// The other hosts that have a resource, by the names that drbdadm gives their connections (`create_implicit_net_options`): the
+/// connection's own, else those of the host's section with `_` between them.
+fn peers(resource: Node<'_, '_>, ours: Node<'_, '_>, our_names: &[&str], host: &str) -> Vec<ConfiguredPeer> {
+    let others = elements(resource, "host").filter(|section| *section != ours);
+    // `floating` sections: which connection leads where cannot be told.
+    if our_names.is_empty() {
+        return others.map(|_| ConfiguredPeer { name: None, connected: true }).collect();
+    }
+    let connections: Vec<Node<'_, '_>> = elements(resource, "connection").collect();
+    let named = |section: Node<'_, '_>| {
+        let names = names_of(section);
+        if names.is_empty() {
+            return ConfiguredPeer { name: None, connected: true };
+        }
+        let ours = connections.iter().find(|c| joins(**c, our_names) && joins(**c, &names));
+        let name = Some(ours.and_then(|c| c.attribute("name")).map_or_else(|| names.join("_"), str::to_string));
+        // 8.x has no connection sections: there whoever has the resource is connected.
+        ConfiguredPeer { name, connected: connections.is_empty() || ours.is_some() }
+    };
+    // Who shares our section is no peer of DRBD's, and may use the disk all the same.
+    let beside = our_names.iter().filter(|name| short(name) != short(host) && **name != "_this_host");
+    let beside = beside.map(|name| ConfiguredPeer { name: Some(name.to_string()), connected: false });
+    others.map(named).chain(beside).collect()
+}
+
+/// `on alpha beta { … }` makes one section for both; `floating` has no name.
+fn names_of<'a>(section: Node<'a, '_>) -> Vec<&'a str> {
+    section.attribute("name").unwrap_or("").split_whitespace().collect()
+}
+
+fn short(name: &str) -> String {
+    name.split('.').next().unwrap_or("").to_ascii_lowercase()
 }
 
 /// The section of this host and the names it goes by.
 fn our_section<'a, 'i>(resource: Node<'a, 'i>, host: &str) -> Result<Option<(Node<'a, 'i>, Vec<&'a str>)>, String> {
     let hosts: Vec<Node<'a, 'i>> = elements(resource, "host").collect();
-    // `on alpha beta { … }` makes one section for both.
-    let names = |node: Node<'a, 'i>| node.attribute("name").unwrap_or("").split_whitespace().collect::<Vec<&'a str>>();
-    let short = |name: &str| name.split('.').next().unwrap_or("").to_ascii_lowercase();
+    let names = |node: Node<'a, 'i>| names_of(node);
     // drbdadm takes `on _this_host` for ours as well (`set_me_in_resource`).
     let exact = hosts.iter().find(|node| names(**node).iter().any(|name| *name == host || *name == "_this_host"));
     if let Some(ours) = exact {
@@ -312,6 +345,50 @@ mod tests {
         assert_eq!(of_three("alpha"), Options { two_primaries: true, fencing: Fencing::DontCare });
         assert_eq!(of_three("beta"), Options { two_primaries: true, fencing: Fencing::ResourceOnly });
         assert_eq!(of_three("gamma"), Options { two_primaries: true, fencing: Fencing::DontCare });
+    }
+
+    /// `resource: other hosts`; one without a connection in brackets, one without a name as `?`.
+    fn peers(configuration: &Configuration) -> Vec<String> {
+        let word = |p: &ConfiguredPeer| {
+            let name = p.name.clone().unwrap_or_else(|| "?".to_string());
+            if p.connected { name } else { format!("({name})") }
+        };
+        let line = |c: &Configured| format!("{}: {}", c.resource, c.peers.iter().map(word).collect::<Vec<_>>().join(" "));
+        configuration.resources.iter().map(line).collect()
+    }
+
+    #[test]
+    fn every_other_host_of_a_resource_is_a_peer_by_the_name_of_its_connection() {
+        let of_9 = "drbdadm-9.22-dump-xml-dry-run.txt";
+        assert_eq!(peers(&on(of_9, "alpha")), ["web: beta", "db: beta", "three: beta gamma", "afloat: ?"]);
+        assert_eq!(peers(&on("drbdadm-9.22-dump-xml-plain.txt", "alpha")), peers(&on(of_9, "alpha")));
+        // A stack is one peer, of two hosts.
+        assert_eq!(peers(&on(of_9, "gamma")), ["three: alpha beta", "theirs: beta", "afloat: ?", "stack: alpha_beta"]);
+        for recording in ["drbdadm-8.4-dump-xml-dry-run.txt", "drbdadm-8.4-dump-xml-plain.txt"] {
+            assert_eq!(peers(&on(recording, "alpha")), ["web: beta", "db: beta", "afloat: ?"]);
+            assert_eq!(peers(&on(recording, "gamma")), ["theirs: beta", "afloat: ?", "stack: alpha_beta"]);
+        }
+        assert_eq!(peers(&on("drbdadm-8.3-dump-xml-one-resource.txt", "alpha")), ["web: beta"]);
+        assert_eq!(peers(&on("drbdadm-8.4-dump-xml-one-resource.txt", "dom0-b.example.org")), ["r0: dom0-a"]);
+    }
+
+    #[test]
+    fn a_host_without_a_connection_is_told_and_a_connection_may_have_a_name() {
+        let one = |host: &str, connections: &str| {
+            let section = |name: &str| {
+                format!("<host name=\"{name}\"><volume vnr=\"0\"><device minor=\"1\"/><disk>/dev/x</disk></volume></host>")
+            };
+            let hosts: String = ["a", "b", "c d"].map(section).concat();
+            let text = format!("<config><resource name=\"r\">{hosts}{connections}</resource></config>");
+            peers(&configuration(&text, host).unwrap())
+        };
+        let line = "<connection><host name=\"a\"/><host name=\"b\"/></connection>\
+                    <connection name=\"bc\"><path><host name=\"b\"/><host name=\"c\"/></path></connection>";
+        assert_eq!(one("a", line), ["r: b (c_d)"]);
+        assert_eq!(one("b", line), ["r: a bc"]);
+        // Who shares a section of the file is nobody that DRBD shows.
+        assert_eq!(one("c", line), ["r: (a) bc (d)"]);
+        assert_eq!(one("d", ""), ["r: a b (c)"]);
     }
 
     #[test]

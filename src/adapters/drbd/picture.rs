@@ -4,23 +4,37 @@
 //! lines where the tool has thought again (a promotion score); both are merged. It ends with `exists -`, and only then is the
 //! picture complete. Afterwards `change` lines carry only what has changed: a role that is not named has not changed.
 //!
-//! Keys and objects that are not known here are ignored, since newer tools add them (`path`, `open`, `force-io-failures`).
+//! Keys that are not known here are ignored, since newer tools add them (`open`, `force-io-failures`), and so are the objects that say
+//! nothing of who may write (`path`, `helper`). Any other object or action is remembered with its resource ([`Replica::strange`]): a
+//! newer DRBD may tell of another host with it.
 //! A line about a known object that lacks what identifies it is another matter: then something about a disk or a peer was not
-//! understood, and the picture never becomes complete.
+//! understood, and the picture never becomes complete. Nor does one that grows without end.
 
-use crate::core::drbd::{Connection, Disk, Peer, PeerVolume, Replica, Replication, Role, Volume};
+use crate::core::drbd::{Connection, Disk, Peer, PeerVolume, Replica, Replication, Role, UNNAMED, Volume};
 use crate::core::names::ResourceName;
 use std::collections::BTreeMap;
 
 /// The word shown for a state that was not said: no DRBD state, so never permission.
 const NOT_SAID: &str = "(not said)";
 
+/// So many bytes of lines may bring something new. Ten thousand resources with a peer need half of it, and memory has an end.
+const MOST_NEWS: usize = 8 << 20;
+
 /// All resources that are up on this host, as far as the lines so far tell.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Picture {
     resources: BTreeMap<String, Seen>,
     end_seen: bool,
     odd: Option<String>,
+    /// The bytes of the lines that brought something new.
+    news: usize,
+}
+
+impl PartialEq for Picture {
+    /// What they show; how many bytes it took to say it makes no difference.
+    fn eq(&self, other: &Picture) -> bool {
+        (&self.resources, self.end_seen, &self.odd) == (&other.resources, other.end_seen, &other.odd)
+    }
 }
 
 /// What one line meant.
@@ -28,6 +42,8 @@ pub struct Picture {
 pub enum Heard {
     /// It tells or changes a state of this resource.
     State(String),
+    /// It tells of this resource something that is not known here.
+    Strange(String),
     /// `exists -`: the dump of the present state ends here.
     End,
     /// `- skipped N`. The 8.4 tool says so when it has lost messages; the 9 tool with a filter says so in ordinary operation
@@ -71,20 +87,27 @@ impl Picture {
             "change" => Action::Change,
             "destroy" => Action::Destroy,
             "rename" => Action::Rename,
-            _ => return Heard::Nothing,
+            // Of a helper: which program DRBD runs, and how that ended.
+            "call" | "response" => return Heard::Nothing,
+            _ => return self.remember(line, words),
         };
         if action == Action::Exists && object == "-" {
             self.end_seen = true;
             return Heard::End;
         }
-        if !matches!(object, "resource" | "device" | "connection" | "peer-device") {
-            return Heard::Nothing;
+        match object {
+            "resource" | "device" | "connection" | "peer-device" => {}
+            "path" | "helper" => return Heard::Nothing,
+            _ if action == Action::Destroy => return Heard::Nothing,
+            _ => return self.remember(line, words),
         }
-        let keys = Keys(words.filter_map(|word| word.split_once(':')).collect());
+        let keys = Keys::of(words);
         let Some((name, target)) = keys.get("name").filter(|n| !n.is_empty()).zip(Target::of(object, &keys)) else {
-            self.odd.get_or_insert_with(|| line.trim().chars().take(200).collect());
-            return Heard::Odd;
+            return self.not_understood(line);
         };
+        if action != Action::Destroy && !self.knows(name, &target) && !self.has_room(line) {
+            return self.not_understood("there is no end to what it tells");
+        }
         match action {
             Action::Rename => self.rename(name, &keys),
             Action::Destroy => self.forget(name, &target),
@@ -115,6 +138,40 @@ impl Picture {
     /// One resource.
     pub fn replica(&self, name: &ResourceName) -> Option<Replica> {
         self.resources.get(name.as_str()).map(|seen| seen.replica(name.clone()))
+    }
+
+    fn not_understood(&mut self, line: &str) -> Heard {
+        self.odd.get_or_insert_with(|| shortened(line));
+        Heard::Odd
+    }
+
+    /// Keeps a line of a kind that is not known here with the resource that it names.
+    fn remember<'a>(&mut self, line: &str, words: impl Iterator<Item = &'a str>) -> Heard {
+        let keys = Keys::of(words);
+        let Some(name) = keys.get("name").filter(|n| !n.is_empty()) else {
+            return Heard::Nothing;
+        };
+        if !self.knows(name, &Target::Resource) && !self.has_room(line) {
+            return self.not_understood("there is no end to what it tells");
+        }
+        let seen = self.resources.entry(name.to_string()).or_default();
+        seen.strange.get_or_insert_with(|| shortened(line));
+        Heard::Strange(name.to_string())
+    }
+
+    fn knows(&self, name: &str, target: &Target) -> bool {
+        self.resources.get(name).is_some_and(|seen| match target {
+            Target::Resource => true,
+            Target::Device(number) => seen.volumes.get(number).is_some(),
+            Target::Connection(peer) => seen.peers.get(peer).is_some(),
+            Target::PeerDevice(peer, number) => seen.peers.get(peer).is_some_and(|peer| peer.volumes.get(number).is_some()),
+        })
+    }
+
+    /// For what this line brings.
+    fn has_room(&mut self, line: &str) -> bool {
+        self.news = self.news.saturating_add(line.len());
+        self.news <= MOST_NEWS
     }
 
     fn rename(&mut self, name: &str, keys: &Keys<'_>) {
@@ -221,11 +278,12 @@ struct Seen {
     may_promote: Option<bool>,
     volumes: Few<u32, Volume>,
     peers: Few<String, SeenPeer>,
+    strange: Option<String>,
 }
 
 impl Default for Seen {
     fn default() -> Seen {
-        Seen { role: Role::Unknown, may_promote: None, volumes: Few::new(), peers: Few::new() }
+        Seen { role: Role::Unknown, may_promote: None, volumes: Few::new(), peers: Few::new(), strange: None }
     }
 }
 
@@ -237,6 +295,7 @@ impl Seen {
             volumes: self.volumes.values().cloned().collect(),
             peers: self.peers.values().map(SeenPeer::peer).collect(),
             may_promote: self.may_promote,
+            strange: self.strange.clone(),
         }
     }
 
@@ -267,7 +326,7 @@ impl SeenPeer {
     fn peer(&self) -> Peer {
         Peer {
             // 8.4 has one peer, which it calls `peer`, and does not name it while StandAlone (seen on 8.4.11).
-            name: self.name.clone().unwrap_or_else(|| "peer".to_string()),
+            name: self.name.clone().unwrap_or_else(|| UNNAMED.to_string()),
             connection: self.connection.clone(),
             role: self.role.clone(),
             volumes: self.volumes.values().cloned().collect(),
@@ -287,6 +346,10 @@ impl<K: Ord, V> Few<K, V> {
 
     fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.0.binary_search_by(|(k, _)| k.cmp(key)).ok().map(|at| &self.0[at].1)
     }
 
     fn get_mut(&mut self, key: &K) -> Option<&mut V> {
@@ -314,6 +377,10 @@ impl<K: Ord, V> Few<K, V> {
 struct Keys<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Keys<'a> {
+    fn of(words: impl Iterator<Item = &'a str>) -> Keys<'a> {
+        Keys(words.filter_map(|word| word.split_once(':')).collect())
+    }
+
     fn get(&self, key: &str) -> Option<&'a str> {
         self.0.iter().find(|(k, _)| *k == key).map(|(_, value)| *value)
     }
@@ -337,6 +404,11 @@ impl<'a> Keys<'a> {
             None => return,
         };
     }
+}
+
+/// As much of a line as a message has room for.
+fn shortened(line: &str) -> String {
+    line.trim().chars().take(200).collect()
 }
 
 /// `2026-01-31T12:00:00.123456+01:00`, as `--timestamps` puts it in front.

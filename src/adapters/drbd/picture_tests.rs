@@ -194,8 +194,6 @@ fn with_full_every_line_says_everything_and_ends_the_same() {
 #[test]
 fn unknown_objects_keys_and_words_are_no_permission() {
     let mut picture = Picture::new();
-    assert_eq!(picture.apply("exists shadow name:web colour:blue"), Heard::Nothing);
-    assert_eq!(picture.apply("dance resource name:web role:Primary"), Heard::Nothing);
     picture.apply("exists resource name:web role:Tertiary colour:blue may_promote:perhaps");
     picture.apply("exists device name:web volume:0 minor:1 disk:Sparkling quorum:perhaps");
     picture.apply("exists connection name:web peer-node-id:1 conn-name:beta connection:Friendly role:Sleeping");
@@ -203,8 +201,67 @@ fn unknown_objects_keys_and_words_are_no_permission() {
     assert!(picture.complete());
     let web = replica(&picture, "web");
     assert_eq!(web.role, Role::Other("Tertiary".to_string()));
-    assert_eq!((web.may_promote, web.volumes[0].quorum), (None, None));
+    assert_eq!((web.may_promote, web.volumes[0].quorum, &web.strange), (None, None, &None));
     assert!(!web.is_up_to_date() && !web.is_connected() && !web.peers_are_up_to_date());
+}
+
+#[test]
+fn a_kind_of_line_that_is_not_known_is_remembered_with_its_resource() {
+    let healthy = recorded("drbdsetup-9.2-events2-link-cut-just-now.txt");
+    for line in
+        ["exists shadow name:r0 colour:blue", "dance connection name:r0 peer-node-id:7 role:Primary", "change a-b name:r0"]
+    {
+        let mut picture = Picture::of(&healthy.replace("exists -\n", ""));
+        assert_eq!(picture.apply(line), Heard::Strange("r0".to_string()));
+        picture.apply("exists -");
+        assert!(picture.complete());
+        let strange = |name: &str| replica(&picture, name).strange;
+        assert_eq!(strange("r0").as_deref(), Some(line));
+        assert!(picture.replicas().iter().all(|r| r.resource == *"r0" || r.strange.is_none()));
+        picture.apply("create resource name:r0 role:Secondary");
+        assert_eq!(picture.replica(&"r0".parse().unwrap()).unwrap().strange, None);
+    }
+    for known in [
+        "exists path name:r0 peer-node-id:1 conn-name:b local:ipv4:10.0.0.1:7789 peer:ipv4:10.0.0.2:7789 established:yes",
+        "call helper name:r0 helper:before-resync-target",
+        "response helper name:r0 helper:before-resync-target status:0",
+        "exists helper name:r0 helper:fence-peer",
+        "destroy shadow name:r0",
+        "error desciption: packets droped, socket receive buffer overrun",
+        "exists shadow colour:blue",
+        "",
+    ] {
+        assert_eq!(Picture::of(&healthy).apply(known), Heard::Nothing, "{known}");
+    }
+}
+
+#[test]
+fn every_kind_of_line_that_was_ever_recorded_is_known() {
+    for (name, text) in crate::adapters::drbd::testing::all_recorded().into_iter().filter(|(name, _)| name.contains("events2")) {
+        assert!(Picture::of(&text).replicas().iter().all(|r| r.strange.is_none()), "{name}");
+    }
+}
+
+#[test]
+fn what_has_no_end_is_no_picture_and_takes_no_memory() {
+    let mut picture = Picture::of("exists resource name:web role:Secondary\nexists -\n");
+    let heard = (0..1_000_000).map(|n| picture.apply(&format!("create resource name:new-{n} role:Secondary suspended:no")));
+    assert!(heard.into_iter().any(|heard| heard == Heard::Odd));
+    assert!(!picture.complete());
+    assert!(picture.resources.len() < 300_000);
+    // What is known already is still heard, and so is its end.
+    assert_eq!(picture.apply("change resource name:web role:Primary"), Heard::State("web".to_string()));
+    // Ten thousand, each with a peer and a volume, are a picture.
+    let lines = (0..10_000).flat_map(|n| {
+        [
+            format!("exists resource name:r{n} role:Secondary suspended:no force-io-failures:no may_promote:yes promotion_score:10101"),
+            format!("exists connection name:r{n} peer-node-id:1 conn-name:dom0-beta connection:Connected role:Secondary"),
+            format!("exists device name:r{n} volume:0 minor:1 backing_dev:/dev/vg0/web disk:UpToDate client:no open:no quorum:yes"),
+            format!("exists peer-device name:r{n} peer-node-id:1 conn-name:dom0-beta volume:0 replication:Established peer-disk:UpToDate"),
+        ]
+    });
+    let text: String = lines.flat_map(|line| [line, "\n".to_string()]).collect();
+    assert!(Picture::of(&(text + "exists -\n")).complete());
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn replica(minors: &[Minor], configured: &Configured) -> Option<Replica> {
         volumes,
         peers: vec![peer],
         may_promote: None,
+        strange: None,
     })
 }
 
@@ -196,6 +197,7 @@ mod tests {
             resource: name.parse().unwrap(),
             volumes: volumes.collect(),
             options: Options::default(),
+            peers: vec![],
             auto_promote: true,
             quorum: false,
         }

@@ -67,7 +67,7 @@ pub fn give_back(setting: Setting<'_>, diary: &mut Diary, name: &ResourceName, d
 /// What a resource proves, as it was seen.
 fn proof_of(ground: &Ground, diary: &Diary, name: &ResourceName) -> Option<Proof> {
     let replica = ground.drbd.replicas.iter().find(|r| r.resource == *name)?;
-    proof(replica, diary.trust_quorum && ground.drbd.configured.iter().any(|c| c.resource == *name && c.quorum))
+    proof(replica, ground.drbd.file(name)?).filter(|proof| *proof == Proof::EveryPeer || diary.trust_quorum)
 }
 
 /// The guard on our own side: `allow-two-primaries` reaches a connected peer by itself, `fencing` need not.
@@ -241,7 +241,8 @@ impl<'a> Claim<'a> {
         let replicas = drbd::replicas(self.world(), generation, self.ground.host.as_str()).map_err(|e| e.to_string())?;
         self.names.iter().try_for_each(|(name, proof)| {
             let replica = replicas.iter().find(|r| r.resource == *name).ok_or_else(|| format!("{name} is gone"))?;
-            holds(replica, *proof)
+            let file = self.ground.drbd.file(name).ok_or_else(|| format!("drbd.conf here does not know {name}"))?;
+            holds(replica, file, *proof)
         })
     }
 

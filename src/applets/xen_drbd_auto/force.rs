@@ -90,7 +90,10 @@ pub(in crate::applets) fn promote(
         match by_force.contains(name) {
             true if replica.peer_is_primary() => return Err(format!("{name} is Primary on the other host as well")),
             true => {}
-            false => holds(replica, Proof::EveryPeer)?,
+            false => {
+                let file = ground.drbd.file(name).ok_or_else(|| format!("drbd.conf here does not know {name}"))?;
+                holds(replica, file, Proof::EveryPeer)?;
+            }
         }
     }
     Ok(())

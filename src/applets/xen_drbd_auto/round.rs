@@ -2,13 +2,13 @@
 
 use super::claim::{self, Begun, Claim};
 use super::{Setting, failed};
-use crate::adapters::boot::{self, ConfigFile, Planned};
+use crate::adapters::boot::{self, ConfigFile, Planned, Unplanned};
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
-use crate::core::drbd::{Configured, Replica};
+use crate::core::drbd::Replica;
 use crate::core::facts::copy_name;
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
@@ -97,7 +97,8 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
             continue;
         }
         let begun = match &config.says {
-            Err(faults) => Begun::Ended(Outcome::Decided(Decision::Fault(faults.join("\n")))),
+            Err(why @ Unplanned::Faults(_)) => Begun::Ended(Outcome::Decided(Decision::Fault(why.to_string()))),
+            Err(Unplanned::Unseen(why)) => Begun::Ended(Outcome::Decided(Decision::Wait(why.clone()))),
             Ok(planned) => one(setting, &ground, config, planned, &mut round.diary),
         };
         match begun {
@@ -154,10 +155,6 @@ fn create(world: &dyn World, claims: Vec<Claim<'_>>, round: &mut Round) {
 
 /// What this look means for a domU; `busy` is whoever else is at work on it.
 pub fn decision(ground: &Ground, planned: &Planned, diary: &Diary, busy: Option<String>) -> Decision {
-    let those = |of: fn(&Configured) -> bool| -> Vec<ResourceName> {
-        ground.drbd.configured.iter().filter(|c| of(c)).map(|c| c.resource.clone()).collect()
-    };
-    let (with_quorum, for_good) = (those(|c| c.quorum), those(|c| c.options.two_primaries));
     decide(&Case {
         domu: &planned.domu,
         disks: &planned.disks,
@@ -165,9 +162,8 @@ pub fn decision(ground: &Ground, planned: &Planned, diary: &Diary, busy: Option<
         row: ground.record.row(&planned.domu),
         replicas: &ground.drbd.replicas,
         ours: &diary.guarded_for(&planned.domu),
-        with_quorum: &with_quorum,
+        configured: &ground.drbd.configured,
         trust_quorum: diary.trust_quorum,
-        for_good: &for_good,
         busy,
         unseen: &ground.drbd.unseen,
     })

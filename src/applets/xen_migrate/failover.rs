@@ -199,7 +199,7 @@ fn plan(setting: Setting<'_>, ground: &Ground, domu: &DomuName) -> Result<(Strin
     let bad = |text: String| Stop::new(Exit::Usage, format!("{text}\n  nothing was touched"));
     let found = ground.config(setting.world, domu).0;
     let path = found.ok_or_else(|| bad(format!("no config file here defines {domu}")))?.path;
-    let planned = boot::planned(setting.world, ground, &path).map_err(|faults| bad(faults.join("\n")))?;
+    let planned = boot::planned(setting.world, ground, &path).map_err(|why| bad(why.to_string()))?;
     if planned.domu != *domu {
         return Err(bad(format!("{path} defines {}, not {domu}", planned.domu)));
     }

@@ -15,7 +15,7 @@
 //! `fencing=resource-only` would refuse it beside a missing peer whatever the majority (drbd_state.c, `is_valid_transition`), so such a
 //! claim leaves the fencing of the file as it is.
 
-use crate::core::drbd::{Connection, Fencing, Generation, Options, Replica, Role};
+use crate::core::drbd::{Configured, Connection, Fencing, Generation, Options, Replica, Role};
 use crate::core::xen::{BlockDevice, Domain, ShutdownReason};
 
 /// What proves that no other host runs it, and so what the guard must be.
@@ -27,10 +27,11 @@ pub enum Proof {
     Quorum,
 }
 
-/// What a resource whose peers are all Secondary, as far as they are seen, proves; `None`: nothing. `asked_for`: the operator's file asks
-/// for a quorum; without that DRBD says `quorum:yes` to everybody.
-pub fn proof(replica: &Replica, asked_for: bool) -> Option<Proof> {
+/// What a resource whose peers are all Secondary, as far as they are seen, proves; `None`: nothing. `file` is what the operator's file has of
+/// it: without a quorum asked for there DRBD says `quorum:yes` to everybody, and what the kernel does not show of it is not seen.
+pub fn proof(replica: &Replica, file: &Configured) -> Option<Proof> {
     if replica.peers.is_empty()
+        || !whole(replica, file)
         || replica.peers.iter().any(|p| p.connection == Connection::Connected && p.role != Role::Secondary)
     {
         return None;
@@ -40,7 +41,50 @@ pub fn proof(replica: &Replica, asked_for: bool) -> Option<Proof> {
     }
     // StandAlone is no missing peer: DRBD, or a person, has parted the two, and a person must say who is right.
     let missing_only = replica.peers.iter().all(|p| p.connection != Connection::StandAlone && p.role != Role::Primary);
-    (missing_only && asked_for && has_majority(replica)).then_some(Proof::Quorum)
+    (missing_only && file.quorum && has_majority(replica)).then_some(Proof::Quorum)
+}
+
+/// The kernel shows all that the file has, and nothing that we do not understand. A host that it does not know is no host that is missing:
+/// its quorum does not count it.
+fn whole(replica: &Replica, file: &Configured) -> bool {
+    replica.strange.is_none()
+        && !replica.volumes.is_empty()
+        && file.unshown_volumes(replica).is_empty()
+        && file.unshown_peers(replica).is_empty()
+}
+
+/// What the kernel does not show, in a sentence for whoever must mend it.
+pub fn unshown(replica: &Replica, file: &Configured) -> Option<String> {
+    let name = &replica.resource;
+    let list = |words: Vec<String>| words.join(", ");
+    let who = |connected: bool| {
+        let peers = file.unshown_peers(replica).into_iter().filter(|peer| peer.connected == connected);
+        peers.map(|peer| peer.name.clone().unwrap_or_else(|| "another host".to_string())).collect::<Vec<_>>()
+    };
+    let (apart, unknown) = (who(false), who(true));
+    if let Some(line) = &replica.strange {
+        return Some(format!("{name}: DRBD tells of it what this version does not know, perhaps of another host: {line}"));
+    }
+    if !unknown.is_empty() {
+        return Some(format!(
+            "{name}: the kernel here does not know {}, and drbd.conf has it: whether it runs there cannot be known: drbdadm adjust {name}",
+            list(unknown)
+        ));
+    }
+    if !apart.is_empty() {
+        return Some(format!(
+            "{name}: drbd.conf has no connection from here to {}: whether it runs there cannot be known",
+            list(apart)
+        ));
+    }
+    let volumes = file.unshown_volumes(replica);
+    if !volumes.is_empty() {
+        let numbers = list(volumes.iter().map(|v| v.number.to_string()).collect());
+        return Some(format!(
+            "{name}: the kernel here does not show its volume {numbers}, and drbd.conf has it: drbdadm adjust {name}"
+        ));
+    }
+    None
 }
 
 fn has_majority(replica: &Replica) -> bool {
@@ -104,7 +148,7 @@ pub fn can_be_guarded(generation: Generation) -> bool {
 }
 
 /// After the promotion: may the domU be created? The error says what was seen instead; then we step back.
-pub fn holds(replica: &Replica, claimed_on: Proof) -> Result<(), String> {
+pub fn holds(replica: &Replica, file: &Configured, claimed_on: Proof) -> Result<(), String> {
     let name = &replica.resource;
     if replica.role != Role::Primary {
         return Err(format!("{name} was promoted and is {}", replica.role));
@@ -112,7 +156,11 @@ pub fn holds(replica: &Replica, claimed_on: Proof) -> Result<(), String> {
     if let Some(peer) = replica.peers.iter().find(|p| p.role == Role::Primary) {
         return Err(format!("{name} is Primary on {} as well", peer.name));
     }
-    if proof(replica, claimed_on == Proof::Quorum).is_none() {
+    if let Some(unshown) = unshown(replica, file) {
+        return Err(unshown);
+    }
+    let by = proof(replica, file);
+    if by.is_none() || (by == Some(Proof::Quorum) && claimed_on != Proof::Quorum) {
         let words: Vec<String> = replica.peers.iter().map(|p| format!("{} {} {}", p.name, p.connection, p.role)).collect();
         let lost = if claimed_on == Proof::Quorum { "its quorum" } else { "its peer" };
         return Err(format!("{name} lost {lost} while it was promoted ({})", words.join(", ")));
@@ -162,7 +210,7 @@ pub fn stands(domain: Option<&Domain>, disks: &[BlockDevice]) -> Stands {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::drbd::{Connection, Disk, Peer, PeerVolume, Replication, Volume};
+    use crate::core::drbd::{ConfiguredPeer, ConfiguredVolume, Connection, Disk, Peer, PeerVolume, Replication, Volume};
     use crate::core::xen::DomainState;
 
     fn promoted() -> Replica {
@@ -178,6 +226,22 @@ mod tests {
                 volumes: peer_volumes,
             }],
             may_promote: None,
+            strange: None,
+        }
+    }
+
+    /// What the file has of it.
+    fn file(peers: &[&str], quorum: bool) -> Configured {
+        let peer = |name: &&str| ConfiguredPeer { name: Some(name.to_string()), connected: true };
+        let volume =
+            ConfiguredVolume { number: 0, minor: 0, device: "/dev/drbd0".into(), disk: "/dev/vg/r0".into(), implicit: true };
+        Configured {
+            resource: "r0".parse().unwrap(),
+            volumes: vec![volume],
+            options: Options::default(),
+            peers: peers.iter().map(peer).collect(),
+            auto_promote: false,
+            quorum,
         }
     }
 
@@ -209,7 +273,7 @@ mod tests {
 
     #[test]
     fn only_connected_to_secondaries_and_primary_itself_it_holds() {
-        assert_eq!(holds(&promoted(), Proof::EveryPeer), Ok(()));
+        assert_eq!(holds(&promoted(), &file(&["beta"], false), Proof::EveryPeer), Ok(()));
         for spoil in [
             |r: &mut Replica| r.role = Role::Secondary,
             |r: &mut Replica| r.peers[0].role = Role::Primary,
@@ -217,11 +281,16 @@ mod tests {
             |r: &mut Replica| r.peers[0].connection = Connection::Connecting,
             |r: &mut Replica| r.peers.clear(),
             |r: &mut Replica| r.volumes[0].disk = Disk::Inconsistent,
+            |r: &mut Replica| r.volumes.clear(),
+            |r: &mut Replica| r.peers[0].name = "somebody".into(),
+            |r: &mut Replica| r.strange = Some("exists wormhole name:r0".into()),
         ] {
             let mut replica = promoted();
             spoil(&mut replica);
-            assert!(holds(&replica, Proof::EveryPeer).is_err(), "{replica:?}");
+            assert!(holds(&replica, &file(&["beta"], false), Proof::EveryPeer).is_err(), "{replica:?}");
         }
+        // A host that the kernel has forgotten since, or never knew.
+        assert!(holds(&promoted(), &file(&["beta", "gamma"], false), Proof::EveryPeer).unwrap_err().contains("gamma"));
     }
 
     #[test]
@@ -231,8 +300,10 @@ mod tests {
         let mut missing = with.peers[0].clone();
         (missing.name, missing.connection, missing.role) = ("third".into(), Connection::Connecting, Role::Unknown);
         with.peers.push(missing);
-        assert_eq!(holds(&with, Proof::Quorum), Ok(()));
-        assert!(holds(&with, Proof::EveryPeer).is_err());
+        let file = file(&["beta", "third"], true);
+        assert_eq!(holds(&with, &file, Proof::Quorum), Ok(()));
+        assert!(holds(&with, &file, Proof::EveryPeer).is_err());
+        assert!(holds(&with, &Configured { quorum: false, ..file.clone() }, Proof::Quorum).is_err());
         for spoil in [
             |r: &mut Replica| r.role = Role::Secondary,
             |r: &mut Replica| r.volumes[0].quorum = Some(false),
@@ -242,10 +313,11 @@ mod tests {
             |r: &mut Replica| r.peers[0].role = Role::Unknown,
             |r: &mut Replica| r.peers[1].role = Role::Primary,
             |r: &mut Replica| r.peers[1].connection = Connection::StandAlone,
+            |r: &mut Replica| drop(r.peers.remove(1)),
         ] {
             let mut replica = with.clone();
             spoil(&mut replica);
-            assert!(holds(&replica, Proof::Quorum).is_err(), "{replica:?}");
+            assert!(holds(&replica, &file, Proof::Quorum).is_err(), "{replica:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! One domU, from one look. All its DRBD disks, all their volumes and all their peers count.
 
 use super::claim::{self, Proof};
-use crate::core::drbd::{Connection, Disk, Peer, Replica, Replication, Role};
+use crate::core::drbd::{Configured, Connection, Disk, Peer, Replica, Replication, Role};
 use crate::core::facts::{DiskSeen, failover, resources_of};
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::{Row, State};
@@ -24,13 +24,11 @@ pub struct Case<'a> {
     pub replicas: &'a [Replica],
     /// The resources that are Primary because an interrupted claim of ours made them so.
     pub ours: &'a [ResourceName],
-    /// The resources for which the operator's file asks for a quorum (DRBD 9).
-    pub with_quorum: &'a [ResourceName],
+    /// Every resource in the operator's files.
+    pub configured: &'a [Configured],
     /// Whether a quorum may stand in for a peer that is missing. It keeps a missing host from writing, not a domU there from executing:
     /// so a person must have said so.
     pub trust_quorum: bool,
-    /// The resources for which the operator's file allows two Primaries for good.
-    pub for_good: &'a [ResourceName],
     /// Who works on it, or receives it, just now.
     pub busy: Option<String>,
     /// What could not be seen, in sentences.
@@ -179,7 +177,14 @@ fn moved(case: &Case<'_>, row: &Row, seen: &[(&ResourceName, Option<&Replica>)])
     match row.state {
         State::Here | State::Visiting => None,
         State::Away | State::Passed => {
-            let nowhere = seen.iter().all(|(_, r)| r.is_some_and(|r| r.is_connected() && r.peers.iter().all(is_secondary)));
+            let nowhere = seen.iter().all(|(_, r)| {
+                r.is_some_and(|r| {
+                    let file = file_of(case, &r.resource);
+                    r.is_connected()
+                        && r.peers.iter().all(is_secondary)
+                        && file.is_some_and(|file| claim::unshown(r, file).is_none())
+                })
+            });
             let evidence = match nowhere {
                 // Only its home may be told to start it.
                 true if row.state == State::Away => format!(
@@ -205,13 +210,17 @@ fn moved(case: &Case<'_>, row: &Row, seen: &[(&ResourceName, Option<&Replica>)])
     }
 }
 
+fn file_of<'a>(case: &Case<'a>, name: &ResourceName) -> Option<&'a Configured> {
+    case.configured.iter().find(|c| c.resource == *name)
+}
+
 fn is_secondary(peer: &Peer) -> bool {
     peer.role == Role::Secondary
 }
 
 /// DRBD 8 has one peer and calls it `peer`.
 fn called(peer: &Peer) -> &str {
-    if peer.name == "peer" { "the other host" } else { &peer.name }
+    if peer.is_unnamed() { "the other host" } else { &peer.name }
 }
 
 /// Why this resource does not prove that nobody runs the domU, or cannot carry it; no peer of it is Primary.
@@ -233,11 +242,17 @@ fn doubt(replica: &Replica, case: &Case<'_>) -> Option<String> {
     if replica.peers.is_empty() {
         return Some(format!("{name} has no peer: whether another host runs it cannot be known"));
     }
-    let by = claim::proof(replica, case.with_quorum.contains(name));
+    let Some(file) = file_of(case, name) else {
+        return Some(format!("{name} is not in this host's drbd.conf: which hosts have it cannot be known"));
+    };
+    if let Some(unshown) = claim::unshown(replica, file) {
+        return Some(unshown);
+    }
+    let by = claim::proof(replica, file);
     if by.is_none() {
         let unseen = replica.peers.iter().find(|p| p.connection != Connection::Connected || !is_secondary(p));
         let nothing = || format!("{name}: it is not seen that nobody else runs it");
-        return Some(unseen.map_or_else(nothing, |peer| apart(name, peer, case.for_good.contains(name))));
+        return Some(unseen.map_or_else(nothing, |peer| apart(name, peer, file.options.two_primaries)));
     }
     if by == Some(Proof::Quorum) && !case.trust_quorum {
         return Some(format!(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::drbd::{PeerVolume, Volume};
+use crate::core::drbd::{ConfiguredPeer, ConfiguredVolume, Options, PeerVolume, UNNAMED, Volume};
 use crate::core::facts::Promoter;
 use crate::core::record::Moment;
 use crate::core::xen::DomainState;
@@ -33,6 +33,20 @@ fn healthy(resource: &str) -> Replica {
             volumes: peer_volumes,
         }],
         may_promote: None,
+        strange: None,
+    }
+}
+
+/// The file that a healthy one has: one volume, and beta.
+fn file(resource: &str) -> Configured {
+    let volume = ConfiguredVolume { number: 0, minor: 1, device: "/dev/drbd1".into(), disk: "/dev/vg/x".into(), implicit: true };
+    Configured {
+        resource: name(resource),
+        volumes: vec![volume],
+        options: Options::default(),
+        peers: vec![ConfiguredPeer { name: Some("beta".into()), connected: true }],
+        auto_promote: false,
+        quorum: false,
     }
 }
 
@@ -61,9 +75,8 @@ struct World {
     row: Option<Row>,
     replicas: Vec<Replica>,
     ours: Vec<ResourceName>,
-    with_quorum: Vec<ResourceName>,
+    configured: Vec<Configured>,
     trust_quorum: bool,
-    for_good: Vec<ResourceName>,
     busy: Option<String>,
     unseen: Vec<String>,
 }
@@ -75,9 +88,8 @@ fn world() -> World {
         row: None,
         replicas: vec![healthy("r0"), healthy("r1"), healthy("other")],
         ours: vec![],
-        with_quorum: vec![],
+        configured: vec![file("r0"), file("r1"), file("other")],
         trust_quorum: false,
-        for_good: vec![],
         busy: None,
         unseen: vec![],
     }
@@ -92,9 +104,8 @@ fn decided(world: &World) -> Decision {
         row: world.row.as_ref(),
         replicas: &world.replicas,
         ours: &world.ours,
-        with_quorum: &world.with_quorum,
+        configured: &world.configured,
         trust_quorum: world.trust_quorum,
-        for_good: &world.for_good,
         busy: world.busy.clone(),
         unseen: &world.unseen,
     })
@@ -182,12 +193,86 @@ fn what_could_not_be_seen_is_no_permission() {
     }
 }
 
+fn host(called: Option<&str>, connected: bool) -> ConfiguredPeer {
+    ConfiguredPeer { name: called.map(String::from), connected }
+}
+
+#[test]
+fn what_the_file_has_and_the_kernel_does_not_show_is_no_permission() {
+    // A third replica that was added to the file, or one that was taken out of the kernel.
+    let third = |w: &mut World| w.configured[1].peers.push(host(Some("gamma"), true));
+    spoilt(
+        third,
+        "wait",
+        "the kernel here does not know gamma, and drbd.conf has it: whether it runs there cannot be known: drbdadm adjust r1",
+    );
+    spoilt(|w| w.configured[1].peers.push(host(Some("gamma"), false)), "wait", "no connection from here to gamma");
+    // Another one in its place counts as little: what is shown is the old one.
+    spoilt(|w| w.configured[1].peers[0] = host(Some("gamma"), true), "wait", "does not know gamma");
+    // Nor does the record's own word hide it.
+    let away = |w: &mut World| {
+        third(w);
+        w.row = Some(row(State::Away));
+    };
+    spoilt(away, "migrated", "xen-migrate reverse web");
+    // A quorum does not count whom the kernel does not know.
+    let by_quorum = |w: &mut World| {
+        third(w);
+        w.configured[1].quorum = true;
+        w.trust_quorum = true;
+        w.replicas[1].may_promote = Some(true);
+        w.replicas[1].volumes[0].quorum = Some(true);
+        w.replicas[1].peers[0].connection = Connection::Connecting;
+        w.replicas[1].peers[0].role = Role::Unknown;
+    };
+    spoilt(by_quorum, "wait", "does not know gamma");
+    // Volumes likewise.
+    let volume = |w: &mut World| {
+        let first = w.configured[0].volumes[0].clone();
+        w.configured[0].volumes.push(ConfiguredVolume { number: 1, minor: 2, ..first });
+    };
+    spoilt(volume, "wait", "does not show its volume 1");
+    spoilt(|w| w.replicas[0].volumes.clear(), "wait", "does not show its volume 0");
+    let none_at_all = |w: &mut World| {
+        w.replicas[0].volumes.clear();
+        w.configured[0].volumes.clear();
+    };
+    spoilt(none_at_all, "wait", "it is not seen that nobody else runs it");
+    spoilt(|w| drop(w.configured.remove(0)), "wait", "r0 is not in this host's drbd.conf");
+}
+
+#[test]
+fn who_has_no_name_is_counted() {
+    // DRBD 8 shows its one peer without a name.
+    let nameless = |w: &mut World| w.replicas[0].peers[0].name = UNNAMED.into();
+    spoilt(nameless, "claim", "r0");
+    let two = |w: &mut World| {
+        nameless(w);
+        w.configured[0].peers.push(host(Some("gamma"), true));
+    };
+    spoilt(two, "wait", "does not know gamma");
+    // `floating` names nobody.
+    spoilt(|w| w.configured[0].peers = vec![host(None, true)], "claim", "r0");
+    spoilt(|w| w.configured[0].peers = vec![host(None, true); 2], "wait", "does not know another host");
+    // One that is not connected is nobody of those that are shown.
+    let apart = |w: &mut World| {
+        nameless(w);
+        w.configured[0].peers[0].connected = false;
+    };
+    spoilt(apart, "wait", "no connection from here to beta");
+}
+
+#[test]
+fn what_drbd_tells_in_unknown_words_is_no_permission() {
+    spoilt(|w| w.replicas[0].strange = Some("exists wormhole name:r0".into()), "wait", "exists wormhole name:r0");
+}
+
 #[test]
 fn what_stands_alone_is_told_apart_by_the_file() {
     spoilt(|w| w.replicas[0].peers[0].connection = Connection::StandAlone, "wait", "look at both hosts before");
     let for_good = |w: &mut World| {
         w.replicas[0].peers[0].connection = Connection::StandAlone;
-        w.for_good = vec![name("r0")];
+        w.configured[0].options.two_primaries = true;
     };
     spoilt(for_good, "wait", "on both hosts: drbdadm adjust r0");
 }
@@ -247,7 +332,7 @@ fn a_quorum_replaces_the_peers_that_are_missing_and_nothing_else() {
     // It keeps the missing host from writing, not a domU there from executing.
     let asked = |w: &mut World| {
         lonely(w);
-        w.with_quorum = vec![name("r0")];
+        w.configured[0].quorum = true;
     };
     spoilt(asked, "wait", "--trust-quorum");
     let with = |w: &mut World| {

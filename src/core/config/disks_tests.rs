@@ -15,7 +15,14 @@ fn configured(name: &str, implicit: bool, volumes: &[(u32, u32, &str, &str)]) ->
         disk: disk.to_string(),
         implicit,
     });
-    Configured { resource: res(name), volumes: volumes.collect(), options: Options::default(), auto_promote: true, quorum: false }
+    Configured {
+        resource: res(name),
+        volumes: volumes.collect(),
+        options: Options::default(),
+        peers: vec![],
+        auto_promote: true,
+        quorum: false,
+    }
 }
 
 fn fleet() -> Vec<Configured> {

@@ -75,12 +75,13 @@ pub fn replica(role: Role, peer_role: Role) -> ReplicaSeen {
     let peer = Peer { name: "peer".into(), connection: Connection::Connected, role: peer_role, volumes: peer_volumes };
     let resource: crate::core::names::ResourceName = "r0".parse().unwrap();
     ReplicaSeen {
-        replica: Replica { resource: resource.clone(), role, volumes, peers: vec![peer], may_promote: None },
+        replica: Replica { resource: resource.clone(), role, volumes, peers: vec![peer], may_promote: None, strange: None },
         options: Some(Options::default()),
         configured: Configured {
             resource,
             volumes: vec![volume(0)],
             options: Options::default(),
+            peers: vec![],
             auto_promote: false,
             quorum: false,
         },

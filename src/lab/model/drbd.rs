@@ -439,6 +439,10 @@ impl Fleet {
         replica.up = true;
         replica.role = Role::Secondary;
         replica.options = replica.configured.clone();
+        self.learn_peers(host, resource);
+        let Some(replica) = self.replica_mut(host, resource) else {
+            return false;
+        };
         for link in replica.peers.values_mut() {
             link.state = Connection::Connecting;
             link.forget();
@@ -446,6 +450,17 @@ impl Fleet {
         self.log(format!("{host}: {resource} is up"));
         self.settle_links();
         true
+    }
+
+    /// The kernel gets the peers of the file that it does not have.
+    pub fn learn_peers(&mut self, host: &str, resource: &str) {
+        let Some(resource) = self.resource_mut(resource) else { return };
+        let others: Vec<String> = resource.on.keys().filter(|other| *other != host).cloned().collect();
+        let volumes = resource.volumes.len();
+        let Some(replica) = resource.on.get_mut(host) else { return };
+        for other in others {
+            replica.peers.entry(other).or_insert_with(|| PeerLink::new(volumes));
+        }
     }
 
     /// `drbdadm down`.

@@ -333,6 +333,7 @@ fn adjust(f: &mut Fleet, host: &str, asked: &Asked<'_>, name: &str) -> Printed {
         return Printed::default();
     };
     let Conf { two_primaries, fencing, .. } = configured;
+    f.learn_peers(host, name);
     f.set_fencing(host, name, fencing);
     let refused = !f.set_two_primaries(host, name, two_primaries);
     for peer in f.replica(host, name).map(|r| r.peers.keys().cloned().collect::<Vec<_>>()).unwrap_or_default() {
