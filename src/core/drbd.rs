@@ -155,6 +155,16 @@ pub struct Peer {
     pub volumes: Vec<PeerVolume>,
 }
 
+impl Peer {
+    /// DRBD 8 has one peer, which has no name of its own.
+    pub const NAMELESS: &str = "peer";
+
+    /// As a person calls it.
+    pub fn called(&self) -> &str {
+        if self.name == Peer::NAMELESS { "the other host" } else { &self.name }
+    }
+}
+
 /// Our end of a resource, as the kernel shows it now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {

@@ -91,6 +91,23 @@ pub fn after_split_brain(text: &str, host: &str) -> Result<Vec<AfterSplitBrain>,
     Ok(found)
 }
 
+/// The other hosts that each resource of this host names, by their names in `on NAME { … }`.
+pub fn partners(text: &str, host: &str) -> Result<Vec<(ResourceName, Vec<String>)>, String> {
+    let text = without_templates(text);
+    let document = Document::parse(&text).map_err(|e| e.to_string())?;
+    let root = document.root_element();
+    let resources = elements(root, "resource").chain(Some(root).filter(|root| root.has_tag_name("resource")));
+    let mut found = Vec::new();
+    for resource in resources {
+        let Ok(Some((ours, _))) = our_section(resource, host) else { continue };
+        let Some(Ok(name)) = resource.attribute("name").map(str::parse::<ResourceName>) else { continue };
+        let others = elements(resource, "host").filter(|node| *node != ours);
+        let names = others.flat_map(|node| node.attribute("name").unwrap_or("").split_whitespace()).map(str::to_string);
+        found.push((name, names.collect()));
+    }
+    Ok(found)
+}
+
 /// `Ok(None)`: not on this host.
 fn configured(resource: Node<'_, '_>, common: Option<Node<'_, '_>>, host: &str) -> Result<Option<Configured>, String> {
     let Some((ours, our_names)) = our_section(resource, host)? else {
@@ -363,6 +380,19 @@ mod tests {
         let found = on("drbdadm-9.22-dump-xml-dry-run.txt", "gamma");
         let names: Vec<&str> = found.resources.iter().map(|c| c.resource.as_str()).collect();
         assert_eq!(names, ["three", "theirs", "afloat", "stack"], "on gamma the stack stands on a plain disk");
+    }
+
+    #[test]
+    fn the_other_hosts_of_a_resource_are_those_of_its_other_sections() {
+        let of = |name: &str, host: &str, resource: &str| {
+            let found = partners(&recorded(name), host).unwrap();
+            found.into_iter().find(|(r, _)| *r == *resource).map(|(_, hosts)| hosts)
+        };
+        let dump = "drbdadm-9.22-dump-xml-dry-run.txt";
+        assert_eq!(of(dump, "alpha", "three").unwrap(), ["beta", "gamma"]);
+        assert_eq!(of(dump, "beta", "three").unwrap(), ["alpha", "gamma"]);
+        assert_eq!(of("drbdadm-8.4-dump-xml-one-resource.txt", "dom0-a", "r0").unwrap(), ["dom0-b"]);
+        assert_eq!(of("drbdadm-8.4-dump-xml-one-resource.txt", "dom0-c", "r0"), None);
     }
 
     #[test]

@@ -167,6 +167,14 @@ pub fn after_split_brain(world: &dyn World, host: &str) -> Result<Vec<AfterSplit
     config::after_split_brain(&output.stdout, host).map_err(|what| not_understood(&call.to_string(), &what))
 }
 
+/// The other hosts that the operator's files name for each resource of `host`.
+pub fn partners(world: &dyn World, host: &str) -> Result<Vec<(ResourceName, Vec<String>)>, DrbdError> {
+    let call = argv::dump_xml();
+    let output = world.run(&call)?;
+    answered(&call, &output)?;
+    config::partners(&output.stdout, host).map_err(|what| not_understood(&call.to_string(), &what))
+}
+
 /// The version of the module, as `/proc/drbd` says it; `None` where it does not.
 pub fn module_version(world: &dyn World) -> Option<String> {
     let text = proc_drbd(world).ok()??;
