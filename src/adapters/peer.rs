@@ -126,6 +126,11 @@ impl PeerError {
         self.to_string().split_once("\n  try: ").map(|(_, advice)| advice.to_string())
     }
 
+    /// Nothing at all was heard of it. Any other error is said by a machine that is up, or nobody has asked it: no proof that it is dead.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, PeerError::Unreachable { trouble, .. } if trouble.is_silence())
+    }
+
     /// Nothing was touched there, for certain.
     pub fn untouched(&self) -> bool {
         matches!(self, PeerError::Unreachable { .. } | PeerError::Refused { .. })
@@ -337,9 +342,9 @@ impl<'a> Peer<'a> {
             }
             CallError::NotFound(_) | CallError::NotStarted { .. } => PeerError::Unreachable {
                 host: self.host.clone(),
-                trouble: Trouble::Unreachable,
+                trouble: Trouble::NoClient,
                 said: error.to_string(),
-                advice: "apt-get install openssh-client".to_string(),
+                advice: Trouble::NoClient.advice(self.world, &self.us, &self.host),
             },
         }
     }

@@ -141,11 +141,30 @@ pub enum Trouble {
     Passphrase,
     /// The name means nothing.
     NoSuchHost,
-    /// No answer, refused, cut.
+    /// No answer at all: no way there, or nothing came back in time.
     Unreachable,
+    /// The machine there has answered, and no session came of it: the connection was refused, or cut before we were let in.
+    NoSession,
+    /// There is no ssh here, so nobody was asked.
+    NoClient,
 }
 
+/// How a connection ends that nothing has answered, in the words of `strerror`. `Connection refused` is not among them: a kernel said it.
+const SILENCES: [&str; 6] = [
+    "Connection timed out",
+    "Operation timed out",
+    "No route to host",
+    "Host is down",
+    "Network is unreachable",
+    "Network is down",
+];
+
 impl Trouble {
+    /// Nothing was heard of the peer. Everything else is a sign of life, or says nothing of it.
+    pub fn is_silence(self) -> bool {
+        matches!(self, Trouble::Unreachable | Trouble::NoSuchHost)
+    }
+
     /// Reads ssh's standard error after exit 255 (OpenSSH 9.2; the words are those of `ssh.c`, `sshconnect.c`, `authfile.c`).
     ///
     /// `None`: ssh does not say that it never got in. So the request may have been heard, and anything may have been done. What the peer
@@ -163,11 +182,11 @@ impl Trouble {
             Some(Trouble::NotAuthorised)
         } else if last.starts_with("ssh: Could not resolve hostname ") {
             Some(Trouble::NoSuchHost)
-        } else if last.starts_with("ssh: connect to host ")
-            || last.ends_with(" during banner exchange")
-            || stderr.starts_with("kex_exchange_identification: ")
-        {
-            Some(Trouble::Unreachable)
+        } else if last.starts_with("ssh: connect to host ") {
+            let silent = SILENCES.iter().any(|words| last.ends_with(&format!(": {words}")));
+            Some(if silent { Trouble::Unreachable } else { Trouble::NoSession })
+        } else if last.ends_with(" during banner exchange") || stderr.starts_with("kex_exchange_identification: ") {
+            Some(Trouble::NoSession)
         } else {
             None
         }
@@ -194,7 +213,8 @@ impl Trouble {
                 format!("ssh-keygen -p -f {}   (nobody is there to type its passphrase: leave it empty)", key(us))
             }
             Trouble::NoSuchHost => no_such_host(peer),
-            Trouble::Unreachable => format!("{by_hand}   (is it up, and its sshd?)"),
+            Trouble::Unreachable | Trouble::NoSession => format!("{by_hand}   (is it up, and its sshd?)"),
+            Trouble::NoClient => "apt-get install openssh-client".to_string(),
         }
     }
 }
@@ -236,14 +256,35 @@ mod tests {
                 Trouble::HostKeyChanged,
             ),
             (format!("{warning}{denied}"), Trouble::KeyMode),
-            ("ssh: connect to host h port 22: Connection refused\n".into(), Trouble::Unreachable),
-            ("Connection timed out during banner exchange\n".into(), Trouble::Unreachable),
+            ("ssh: connect to host h port 22: Connection refused\n".into(), Trouble::NoSession),
+            ("ssh: connect to host h port 22: Some word of tomorrow\n".into(), Trouble::NoSession),
+            ("ssh: connect to host h port 22: No route to host\r\n".into(), Trouble::Unreachable),
+            ("ssh: connect to host h port 22: Connection timed out\n".into(), Trouble::Unreachable),
+            ("Warning: Identity file k not accessible: x.\nssh: connect to host h port 22: Network is unreachable\n".into(), Trouble::Unreachable),
+            ("Connection timed out during banner exchange\n".into(), Trouble::NoSession),
             (
                 "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 127.0.0.1 port 22\n".into(),
-                Trouble::Unreachable,
+                Trouble::NoSession,
             ),
         ] {
             assert_eq!(Trouble::of(&stderr), Some(trouble), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn only_what_nothing_has_answered_is_silence() {
+        for (trouble, silence) in [
+            (Trouble::Unreachable, true),
+            (Trouble::NoSuchHost, true),
+            (Trouble::NoSession, false),
+            (Trouble::NoClient, false),
+            (Trouble::NotAuthorised, false),
+            (Trouble::HostKey, false),
+            (Trouble::HostKeyChanged, false),
+            (Trouble::KeyMode, false),
+            (Trouble::Passphrase, false),
+        ] {
+            assert_eq!(trouble.is_silence(), silence, "{trouble:?}");
         }
     }
 

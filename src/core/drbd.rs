@@ -159,9 +159,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// DRBD 9 names its peers.
+    /// Whether the kernel has a name of its own for it, as DRBD 9.
     pub fn is_named(&self) -> bool {
-        self.name != "peer"
+        self.name != UNNAMED
+    }
+
+    /// As a person calls it.
+    pub fn called(&self) -> &str {
+        if self.is_named() { &self.name } else { "the other host" }
     }
 }
 
@@ -181,13 +186,6 @@ pub struct Replica {
     /// What DRBD told of it in words that this version does not know: it may be anything, also another host that uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strange: Option<String>,
-}
-
-impl Peer {
-    /// Whether the kernel has no name of its own for it, as 8.x.
-    pub fn is_unnamed(&self) -> bool {
-        self.name == UNNAMED
-    }
 }
 
 impl Replica {
@@ -272,7 +270,7 @@ impl Configured {
         let mut take = |is: &dyn Fn(&Peer) -> bool| shown.iter().position(|p| is(p)).map(|at| shown.remove(at)).is_some();
         let called = |peer: &ConfiguredPeer, shown: &Peer| peer.name.as_ref() == Some(&shown.name);
         let mut unshown: Vec<&ConfiguredPeer> = self.peers.iter().filter(|peer| !take(&|p| called(peer, p))).collect();
-        unshown.retain(|peer| !(peer.connected && take(&|p| peer.name.is_none() || p.is_unnamed())));
+        unshown.retain(|peer| !(peer.connected && take(&|p| peer.name.is_none() || !p.is_named())));
         unshown
     }
 

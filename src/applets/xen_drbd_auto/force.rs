@@ -2,13 +2,14 @@
 
 use super::{Ended, Setting, claim, failed, round};
 use crate::adapters::boot::{self, Planned};
+use crate::adapters::drbd::{self, Why};
 use crate::adapters::look::{self, Ground};
-use crate::adapters::{LockError, To, drbd, xen};
+use crate::adapters::{LockError, To, xen};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::Decision;
 use crate::core::boot::claim::{Proof, holds};
 use crate::core::boot::diary::{Diary, Outcome};
-use crate::core::drbd::{Connection, Disk, Replica, Role};
+use crate::core::drbd::{Connection, Disk, Peer, Replica, Role};
 use crate::core::facts::resources_of;
 use crate::core::names::{DomuName, ResourceName};
 use crate::core::record::Moment;
@@ -30,8 +31,18 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
     let configs = boot::configs(world, &ground).map_err(failed)?;
     let config = configs.iter().find(|c| c.says.as_ref().is_ok_and(|p| p.domu == *domu));
     let Some((config, planned)) = config.and_then(|c| Some((c, c.says.as_ref().ok()?))) else {
-        let text =
-            format!("no config in {} defines {domu}, as far as they were understood\n  try: xen-drbd-auto start", boot::FOLDER);
+        let next = match ground.config(world, domu).0 {
+            // Where it stands is where the operator wants it: only this folder is for what starts by itself.
+            Some(found) if !found.path.starts_with(boot::FOLDER) => {
+                format!(
+                    "cp {} {}/   (from then on it is started at boot, too, when that is safe), then the same again",
+                    found.path,
+                    boot::FOLDER
+                )
+            }
+            _ => "xen-drbd-auto start   (says what is wrong with each file)".to_string(),
+        };
+        let text = format!("no config in {} defines {domu}, as far as they were understood\n  try: {next}", boot::FOLDER);
         return Err(Stop::new(Exit::Usage, text));
     };
     let mut diary = boot::diary_to_go_on(world);
@@ -78,9 +89,15 @@ pub(in crate::applets) fn promote(
     for name in names.iter().filter(|name| !by_force.contains(name)) {
         claim::guard(world, ground, name, Proof::EveryPeer)?;
     }
+    if !by_force.is_empty() {
+        let now = drbd::replicas(world, generation, ground.host.as_str()).map_err(|e| e.to_string())?;
+        by_force.iter().try_for_each(|name| nobody_came_back(name, &ground.drbd.replicas, &now))?;
+    }
     for name in names {
         match drbd::promote(world, name) {
-            Err(_) if by_force.contains(name) => drbd::promote_by_force(world, generation, name).map_err(|e| e.to_string())?,
+            Err(refusal) if by_force.contains(name) && is_for_want_of_a_peer(&refusal.why) => {
+                drbd::promote_by_force(world, generation, name).map_err(|e| e.to_string())?
+            }
             ended => ended.map_err(|e| e.to_string())?,
         }
     }
@@ -97,6 +114,25 @@ pub(in crate::applets) fn promote(
         }
     }
     Ok(())
+}
+
+/// No peer is connected now that was not when it was decided: it is not dead, and there is no guard for it.
+fn nobody_came_back(name: &ResourceName, before: &[Replica], now: &[Replica]) -> Result<(), String> {
+    let connected = |replicas: &[Replica]| -> Vec<String> {
+        let peers = replicas.iter().filter(|r| r.resource == *name).flat_map(|r| &r.peers);
+        peers.filter(|p| p.connection == Connection::Connected).map(|p| p.called().to_string()).collect()
+    };
+    let before = connected(before);
+    match connected(now).into_iter().find(|peer| !before.contains(peer)) {
+        Some(back) => Err(format!("{name} is connected to {back} again, which so is not dead; look anew")),
+        None => Ok(()),
+    }
+}
+
+/// DRBD refuses because a peer cannot be asked, which is what a person has answered for. Every other refusal stands, and most of all that
+/// there is a Primary: a replica that we are connected to may see one that we do not.
+fn is_for_want_of_a_peer(why: &Why) -> bool {
+    matches!(why, Why::NoGoodData | Why::PeerNotOutdated | Why::NoQuorum)
 }
 
 /// Whether a person's word is enough; the resources that need force because the peer cannot be asked.
@@ -135,8 +171,7 @@ pub(in crate::applets) fn may(
 
 /// What is lost when the person is wrong.
 pub(in crate::applets) fn lost(replica: &Replica) -> String {
-    let away: Vec<&str> =
-        replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(|p| p.name.as_str()).collect();
+    let away: Vec<&str> = replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(Peer::called).collect();
     match (away.is_empty(), replica.is_up_to_date()) {
         (true, _) => "every peer is connected; nothing is lost".to_string(),
         (false, true) => format!(

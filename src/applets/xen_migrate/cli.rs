@@ -63,10 +63,12 @@ Examples:
   xen-migrate check ALL --json";
 
 const FAILOVER_HELP: &str = "\
-Every Dom0 that the table and the record name is asked first. Refused while
-one of them answers that it has a copy, while DRBD shows a Primary anywhere,
-and while a host that answers is only cut off. What only the dead host has
-written is lost.
+Every Dom0 that the table and the record name, and every host that DRBD names
+for its disks, is asked first. Refused while one of them has a copy, while
+DRBD shows a Primary anywhere, and while a host that is cut off is not silent:
+one that refuses, or does not let us in, is up. Then switch it off, and repeat.
+With more than two replicas, each further host that is cut off and silent must
+be named with --dead. What only the dead host has written is lost.
 
 Examples:
   xen-migrate failover web --reason 'dom0-beta: power supply burnt, unplugged' --dry-run
@@ -81,6 +83,9 @@ pub struct Failover {
     /// How you know that its host is dead, and will not come back by itself while it runs here; it goes into the log
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+    /// Another host that DRBD names for its disks, and that you know to be dead as well; may be repeated
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub dead: Vec<HostName>,
     /// Ask and look, and say what would be lost; touch nothing
     #[arg(long)]
     pub dry_run: bool,

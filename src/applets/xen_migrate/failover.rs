@@ -1,27 +1,26 @@
 //! `xen-migrate failover DOMU --reason TEXT`: its host is dead, and a person says so. It is started here, at its home, from our replica.
 //!
-//! A person's word stands for what cannot be seen, and for nothing else: every Dom0 that the table and the record name is asked first,
-//! and whatever any of them shows of the domU, or DRBD of a Primary, is stronger. From there on it is `xen-drbd-auto force-start`.
+//! A person's word stands for what cannot be seen, and for nothing else: who could know is asked first ([`super::witness`]), and whatever any
+//! of them shows of the domU, or DRBD of a Primary, is stronger. From there on it is `xen-drbd-auto force-start`.
 //! The record keeps a row until the dead host is back and was told: `recover` tells it.
 
 use super::cli::Failover;
 use super::drive::{self, Drive};
+use super::witness::Witnesses;
 use super::{Ended, Setting, fleet};
 use crate::adapters::boot::{self, Planned};
 use crate::adapters::look::{self, Ground};
-use crate::adapters::peer::printable;
 use crate::adapters::{To, deeds, here, xen};
 use crate::applets::exit::{Exit, Stop};
 use crate::applets::xen_drbd_auto::{self, force};
 use crate::core::boot::claim::{Stands, stands};
 use crate::core::boot::diary::Outcome;
-use crate::core::drbd::{Connection, Peer, Replica, Role};
 use crate::core::facts::{End, resources_of};
 use crate::core::migrate::Trip;
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
-use crate::core::whereabouts::{Asked, Fleet};
+use crate::core::whereabouts::Fleet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,9 +41,9 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
     if let Some(exit) = already(setting, &end)? {
         return Ok(exit);
     }
-    let (asked, fleet) = others(setting, domu)?;
-    nobody_has_it(domu, &us, &asked, &fleet)?;
-    let dead = dead_host(&end, &fleet).ok_or_else(|| {
+    let witnesses = Witnesses::ask(setting, &end, &args.dead)?;
+    witnesses.nobody_has_it(&end)?;
+    let dead = dead_host(&end, &witnesses.fleet).ok_or_else(|| {
         let text = format!(
             "neither the record nor the table names another Dom0 that could have {domu}\n  nothing was touched\n  try: xen-drbd-auto \
              force-start {domu} --reason '{reason}'"
@@ -56,9 +55,12 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
     let (path, planned) = plan(setting, &ground, domu)?;
     let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
     let by_force = may(setting, &ground, &end, &planned, &names)?;
-    still_alive(domu, &ground, &asked, &by_force)?;
+    witnesses.nobody_lives(&ground, &by_force)?;
+    let mut said = vec![dead.clone()];
+    args.dead.iter().for_each(|host| fleet::add(&mut said, &us, host));
+    witnesses.all_are_dead(&ground, &by_force, &said)?;
 
-    tell_the_price(&drive, &ground, &fleet, &names, (&dead, !by_force.is_empty()));
+    tell_the_price(&drive, &ground, &witnesses, &names, (&said, !by_force.is_empty()));
     if args.dry_run {
         world.say(To::Out, "Nothing was touched (--dry-run); without it, it would be started here now.");
         return Ok(Exit::Done);
@@ -97,7 +99,7 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
         }
         Ok(doubt) => {
             // A host that answers can be told at once; the row of a dead one waits for it.
-            let told = release(&mut drive, &dead, now, &asked, &us) && left.is_empty();
+            let told = release(&mut drive, &dead, now, &witnesses, &us) && left.is_empty();
             let last = if told { Deed::Forget } else { Deed::Note(row(State::Here, left)) };
             note(&drive, last, if told { "all is in order" } else { "until that host is back and was told" })?;
             keep(setting, &path, domu, reason);
@@ -143,49 +145,6 @@ fn already(setting: Setting<'_>, end: &End) -> Result<Option<Exit>, Stop> {
     }
 }
 
-/// Every other Dom0 that the table and the record name.
-fn others(setting: Setting<'_>, domu: &DomuName) -> Result<(Vec<Asked>, Fleet), Stop> {
-    let (_, asked, fleet) = fleet::look(setting, std::slice::from_ref(domu))?;
-    Ok((asked, fleet))
-}
-
-/// Whatever an answering Dom0 shows of it is stronger than a person's word.
-fn nobody_has_it(domu: &DomuName, us: &HostName, asked: &[Asked], fleet: &Fleet) -> Result<(), Stop> {
-    let refused = |text: String| {
-        Err(Stop::new(Exit::Refused, format!("{domu} is not started: {}\n  nothing was touched", printable(&text))))
-    };
-    let mut copies = fleet.domus.iter().filter(|line| line.domu == *domu).flat_map(|line| &line.copies);
-    if let Some(copy) = copies.find(|copy| copy.host != *us) {
-        let next = match copy.name == domu.as_str() {
-            true => format!("xen-migrate reverse {domu}"),
-            false => format!("on {}: xen-migrate recover {domu}", copy.host),
-        };
-        return refused(format!(
-            "{} answers, and {} is {} there (id {})\n  try: {next}",
-            copy.host, copy.name, copy.state, copy.id
-        ));
-    }
-    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()).filter(|s| s.host != *us) {
-        let host = &survey.host;
-        if let Some(replica) = survey.replicas.iter().find(|r| r.role == Role::Primary) {
-            let text = format!("{host} answers, and has {} Primary\n  look there: fuser -v /dev/drbd*", replica.resource);
-            return refused(text);
-        }
-        // A third replica may see what we cannot.
-        let seen = |p: &&Peer| p.role == Role::Primary && p.name != us.as_str();
-        if let Some((replica, peer)) = survey.replicas.iter().find_map(|r| Some((r, r.peers.iter().find(seen)?))) {
-            return refused(format!("{host} sees {} Primary on {}: it may run there", replica.resource, peer.name));
-        }
-        if let Some(row) = survey.row(domu).filter(|row| row.state.in_flight()) {
-            return refused(format!("the record of {host} says {}\n  on {host}: xen-migrate recover {domu}", row.in_words()));
-        }
-        if !survey.unseen.is_empty() {
-            return refused(format!("{host} answers, and could not see everything: {}", survey.unseen.join("; ")));
-        }
-    }
-    Ok(())
-}
-
 /// The host that is said to be dead: where it is as far as is known, else where it could have gone.
 fn dead_host(end: &End, fleet: &Fleet) -> Option<HostName> {
     let known = fleet.domus.iter().find(|line| line.domu == end.domu).and_then(|line| line.host.clone());
@@ -224,42 +183,23 @@ fn may(
     force::may(&without, planned, names, &diary)
 }
 
-/// DRBD is cut off from a host that answers: that one is not dead, and its disk may be the newer one.
-fn still_alive(domu: &DomuName, ground: &Ground, asked: &[Asked], by_force: &[ResourceName]) -> Result<(), Stop> {
-    // DRBD 8 has one peer and calls it `peer`; of several that answer, those that have the resource are it.
-    let cut_off = |name: &ResourceName, host: &HostName| {
-        let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
-        let is = |p: &Peer| p.name == "peer" || p.name.parse::<HostName>().is_ok_and(|n| n.same_host(host));
-        ours.is_some_and(|r| r.peers.iter().any(|p| is(p) && p.connection != Connection::Connected))
-    };
-    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()) {
-        let apart = |r: &&Replica| by_force.contains(&r.resource) && cut_off(&r.resource, &survey.host);
-        if let Some(replica) = survey.replicas.iter().find(apart) {
-            let (name, host) = (&replica.resource, &survey.host);
-            let text = format!(
-                "{domu} is not started: {host} is not dead, it answers; {name} is only cut off from it ({})\n  nothing was touched\n  \
-                 mend the link, then on both: drbdadm connect {name}",
-                replica.in_words()
-            );
-            return Err(Stop::new(Exit::Refused, text));
-        }
-    }
-    Ok(())
-}
-
 /// Who was not heard, and what is lost when the person is wrong.
-fn tell_the_price(drive: &Drive<'_>, ground: &Ground, fleet: &Fleet, names: &[ResourceName], (dead, cut_off): (&HostName, bool)) {
-    for host in fleet.hosts.iter().filter(|h| !h.answered) {
-        let why = host.why.as_deref().unwrap_or_default();
-        let why = why.split("; try: ").next().unwrap_or_default();
-        drive.tell(&printable(&format!("not heard: {}: {why}", host.host)));
+fn tell_the_price(
+    drive: &Drive<'_>,
+    ground: &Ground,
+    witnesses: &Witnesses,
+    names: &[ResourceName],
+    (dead, cut_off): (&[HostName], bool),
+) {
+    for (host, why) in witnesses.unheard() {
+        drive.tell(&format!("not heard: {host}: {why}"));
     }
     for name in names {
         if let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name) {
             drive.tell(&format!("{name}: {}", force::lost(replica)));
         }
     }
-    if cut_off {
+    for dead in dead.iter().filter(|_| cut_off) {
         drive.tell(&format!("What {dead} has written since it was cut off is not here, and will be lost."));
     }
 }
@@ -330,10 +270,10 @@ fn put_back(setting: Setting<'_>, drive: &Drive<'_>, names: &[ResourceName], dem
 
 /// Tells every host that answers, and whose record still has the domU as a guest of ours, that nothing of it is there. Whether the one
 /// that was said to be dead is among them, or has nothing to be told.
-fn release(drive: &mut Drive<'_>, dead: &HostName, now: Moment, asked: &[Asked], us: &HostName) -> bool {
+fn release(drive: &mut Drive<'_>, dead: &HostName, now: Moment, witnesses: &Witnesses, us: &HostName) -> bool {
     let mut told = false;
     let same = |host: Option<&HostName>| host.is_some_and(|h| h.same_host(us));
-    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()) {
+    for survey in witnesses.surveys() {
         let guest =
             |r: &&Row| matches!(r.state, State::Visiting | State::Passed) && (same(Some(&r.host)) || same(r.home.as_ref()));
         let done = match survey.row(&drive.domu).filter(guest) {

@@ -82,22 +82,37 @@ pub(super) fn look(setting: Setting<'_>, domus: &[DomuName]) -> Result<(Survey, 
     let here = own()?;
     let mut hosts = hosts(setting, &here.host)?;
     may_be_primary(&here).iter().for_each(|host| add(&mut hosts, &here.host, host));
-    // A peer without a config for it would not know which of its disks are meant.
-    let known = |domu: &DomuName| here.config(domu).map(|c| c.resources.clone()).unwrap_or_default();
-    let scope = Scope { domus: domus.iter().map(|d| (d.clone(), known(d))).collect(), health: false };
-    let mut asked = ask(setting, &here.host, &hosts, &scope, &mut || {});
-    let before = hosts.len();
-    for survey in asked.iter().filter_map(|a| a.answer.as_ref().ok()) {
-        survey.rows.iter().for_each(|row| add(&mut hosts, &here.host, &row.host));
-        may_be_primary(survey).iter().for_each(|host| add(&mut hosts, &here.host, host));
-    }
-    asked.extend(ask(setting, &here.host, &hosts[before..], &scope, &mut || {}));
+    let asked = match ssh::has_key(world, &here.host) {
+        true => hear(setting, &here, domus, hosts)
+            .into_iter()
+            .map(|(host, answer)| Asked { host, answer: answer.map_err(why) })
+            .collect(),
+        false => keyless(&hosts),
+    };
     let fleet = fleet(&here, &asked, domus);
     Ok((here, asked, fleet))
 }
 
+/// Asks these hosts for certain domUs, and then whom their answers name and nobody has asked yet. The kind of each error is kept.
+pub(super) fn hear(setting: Setting<'_>, here: &Survey, domus: &[DomuName], mut hosts: Vec<HostName>) -> Heard {
+    // A peer without a config for it would not know which of its disks are meant.
+    let known = |domu: &DomuName| here.config(domu).map(|c| c.resources.clone()).unwrap_or_default();
+    let scope = Scope { domus: domus.iter().map(|d| (d.clone(), known(d))).collect(), health: false };
+    let mut heard = ask_all(setting, &here.host, &hosts, &scope, &mut || {});
+    let before = hosts.len();
+    for survey in heard.iter().filter_map(|(_, answer)| answer.as_ref().ok()) {
+        survey.rows.iter().for_each(|row| add(&mut hosts, &here.host, &row.host));
+        may_be_primary(survey).iter().for_each(|host| add(&mut hosts, &here.host, host));
+    }
+    heard.extend(ask_all(setting, &here.host, &hosts[before..], &scope, &mut || {}));
+    heard
+}
+
+/// What each host that was asked has said, or why nothing was heard of it.
+pub(super) type Heard = Vec<(HostName, Result<Survey, PeerError>)>;
+
 /// The Dom0s that the table and the record name.
-fn hosts(setting: Setting<'_>, us: &HostName) -> Result<Vec<HostName>, Stop> {
+pub(super) fn hosts(setting: Setting<'_>, us: &HostName) -> Result<Vec<HostName>, Stop> {
     let table = store::table(setting.world).map_err(|e| drive::look_stop(LookError::Store(e)))?;
     let record = store::record(setting.world).map_err(|e| drive::look_stop(LookError::Store(e)))?;
     let mut hosts: Vec<HostName> = Vec::new();
@@ -110,24 +125,34 @@ fn hosts(setting: Setting<'_>, us: &HostName) -> Result<Vec<HostName>, Stop> {
     Ok(hosts)
 }
 
-fn add(hosts: &mut Vec<HostName>, us: &HostName, host: &HostName) {
+pub(super) fn add(hosts: &mut Vec<HostName>, us: &HostName, host: &HostName) {
     if !host.same_host(us) && !hosts.iter().any(|h| h.same_host(host)) {
         hosts.push(host.clone());
     }
 }
 
 fn ask(setting: Setting<'_>, us: &HostName, hosts: &[HostName], scope: &Scope, meanwhile: &mut dyn FnMut()) -> Vec<Asked> {
+    if !ssh::has_key(setting.world, us) {
+        return keyless(hosts);
+    }
+    let heard = ask_all(setting, us, hosts, scope, meanwhile);
+    heard.into_iter().map(|(host, answer)| Asked { host, answer: answer.map_err(why) }).collect()
+}
+
+/// Nobody can be asked.
+fn keyless(hosts: &[HostName]) -> Vec<Asked> {
+    let Some(first) = hosts.first() else { return vec![] };
+    let why = format!("there is no dedicated key here; xen-migrate setup {first}");
+    hosts.iter().map(|host| Asked { host: host.clone(), answer: Err(why.clone()) }).collect()
+}
+
+fn ask_all(setting: Setting<'_>, us: &HostName, hosts: &[HostName], scope: &Scope, meanwhile: &mut dyn FnMut()) -> Heard {
     if hosts.is_empty() {
         return vec![];
     }
-    if !ssh::has_key(setting.world, us) {
-        let why = format!("there is no dedicated key here; xen-migrate setup {}", hosts[0]);
-        return hosts.iter().map(|host| Asked { host: host.clone(), answer: Err(why.clone()) }).collect();
-    }
     let wanted: Vec<(HostName, Scope)> = hosts.iter().map(|host| (host.clone(), scope.clone())).collect();
     let answers = survey::ask(setting.world, us, &wanted, meanwhile);
-    let one = |(host, answer): (&HostName, Result<Survey, PeerError>)| Asked { host: host.clone(), answer: answer.map_err(why) };
-    hosts.iter().zip(answers).map(one).collect()
+    hosts.iter().cloned().zip(answers).collect()
 }
 
 /// Why there is no answer; whoever reads it knows of whom.

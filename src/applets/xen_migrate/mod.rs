@@ -22,6 +22,7 @@ pub mod status;
 pub mod took;
 mod voice;
 pub mod where_is;
+mod witness;
 
 use super::Surroundings;
 use super::exit::{Exit, Stop};

@@ -7,11 +7,12 @@ use super::{Ended, Setting, reverse, status};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
+use crate::core::drbd::Role;
 use crate::core::facts::{CopyName, End, ending_of_reception};
 use crate::core::migrate::settle::Ending;
 use crate::core::migrate::split::{self, Split};
 use crate::core::migrate::{Trip, asking};
-use crate::core::names::{DomuName, HostName};
+use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
 use crate::core::table;
@@ -181,13 +182,17 @@ fn own_side(setting: Setting<'_>, drive: &mut Drive<'_>, end: &End, far: &End, r
         (Some(copy), None, None) if copy.domain.state.executes() => {
             with_options_back(end, Step::here(Deed::Arrived, "it runs here, and not there"))
         }
-        (None, None, _) => with_options_back(end, Step::here(Deed::Release, "nothing of it is here, and nothing is on its way")),
+        (None, None, _) => {
+            // What an interrupted journey or failover has made Primary here. A program that uses it all the same keeps it so.
+            let ours = |name: &ResourceName| row.open.contains(name) && end.copies.is_empty() && end.receiving.is_none();
+            let mut steps = demoted(end, ours);
+            steps.extend(with_options_back(end, Step::here(Deed::Release, "nothing of it is here, and nothing is on its way")));
+            steps
+        }
         (None, Some(copy), Some(_)) if copy.domain.state.paused => {
             let destroy = Deed::Destroy { called: CopyName::Incoming, id: copy.domain.id };
             let mut steps = vec![Step::here(destroy, "it never ran, and the domU runs there")];
-            for seen in end.replicas.iter().filter(|r| r.replica.role == crate::core::drbd::Role::Primary) {
-                steps.push(Step::here(Deed::Demote(seen.replica.resource.clone()), "nothing runs on it here"));
-            }
+            steps.extend(demoted(end, |_| true));
             steps.extend(with_options_back(end, Step::here(Deed::Release, "nothing is on its way")));
             steps
         }
@@ -215,6 +220,13 @@ fn own_side(setting: Setting<'_>, drive: &mut Drive<'_>, end: &End, far: &End, r
         start_advice(setting, &after);
     }
     Ok(if nowhere { Exit::Undecided } else { Exit::Done })
+}
+
+/// Those of its resources that are Primary here and need not be.
+fn demoted(end: &End, which: impl Fn(&ResourceName) -> bool) -> Vec<Step> {
+    let names = end.replicas.iter().filter(|r| r.replica.role == Role::Primary).map(|r| &r.replica.resource);
+    let demote = |name: &ResourceName| Step::here(Deed::Demote(name.clone()), "nothing runs on it here");
+    names.filter(|name| which(name)).map(demote).collect()
 }
 
 /// Our options back where that is possible, then the record.
@@ -300,12 +312,15 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
             );
             return Err(Stop::new(Exit::Undecided, text));
         }
+        if let Some(Ok(far)) = drive.look_there() {
+            not_busy(&far)?;
+        }
         let outcome = drive.settle(&trip, false)?;
         let us = drive.us.clone();
         return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
     }
     // Whoever was told of this journey may not know its end: the line was lost, or its record could not be written.
-    let mut seen = None;
+    let (mut seen, mut hidden) = (None, None);
     if ssh::has_key(setting.world, &drive.us) {
         drive.face(&partner);
         match drive.look_there() {
@@ -314,6 +329,7 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
                 if far.row.as_ref().is_some_and(|r| r.state.in_flight() && r.host.same_host(&drive.us))
                     || (far.running().is_some() && end.running().is_some()) =>
             {
+                not_busy(&far)?;
                 if far.row.as_ref().is_some_and(|r| r.state.in_flight()) {
                     drive.tell(&format!("{domu}: on {partner} its journey from here is still on the record"));
                 }
@@ -323,14 +339,19 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
                 let us = drive.us.clone();
                 return Ok(drive::report(setting, &domu, &us, &trip, &outcome));
             }
-            Some(Err(error)) => drive.tell(&format!("note: what the record of {partner} says is not known: {error}")),
+            Some(Err(error)) => hidden = Some(error),
             Some(Ok(far)) => seen = Some(far),
             None => {}
         }
     }
     let apart = split::apart(end, seen.as_ref());
+    if let Some(row) = row.as_ref().filter(|row| row.state == State::Visiting && end.copies.is_empty()) {
+        return visitor_gone(setting, &drive, end, row);
+    }
+    if let Some(error) = hidden {
+        return Ok(half_seen(setting, end, row.as_ref(), &partner, &error).max(tell_apart(setting, &apart)));
+    }
     let text = match row {
-        Some(row) if row.state == State::Visiting && end.copies.is_empty() => return visitor_gone(setting, &drive, &row),
         Some(row) if row.state == State::Passed && end.running().is_some() => {
             let back = row.home.as_ref().unwrap_or(&row.host);
             let visiting = Row { state: State::Visiting, host: back.clone(), ..row.clone() };
@@ -376,6 +397,17 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
     Ok(tell_apart(setting, &apart))
 }
 
+/// The other end could not be looked at, so nothing is settled: neither that nothing of it is left there, nor that a row here is wrong.
+fn half_seen(setting: Setting<'_>, end: &End, row: Option<&Row>, partner: &HostName, error: &PeerError) -> Exit {
+    let say = |text: &str| setting.world.say(To::Err, text);
+    let domu = &end.domu;
+    let here = row.map_or("no row in the record".to_string(), Row::in_words);
+    say(&format!("{domu}: here: {}, {here}; nothing is in flight here", end.copies_in_words()));
+    say(&format!("what the record of {partner} says is not known: {error}"));
+    say(&format!("  nothing was touched; when {partner} can be asked: xen-migrate recover {domu}"));
+    if matches!(error, PeerError::Unreachable { .. }) { Exit::Unreachable } else { Exit::Undecided }
+}
+
 /// It went on from there.
 fn passed_from(far: &End) -> bool {
     far.row.as_ref().is_some_and(|row| matches!(row.state, State::Passed | State::Away))
@@ -391,16 +423,20 @@ fn tell_apart(setting: Setting<'_>, apart: &[Split]) -> Exit {
 }
 
 /// It was visiting, and nothing of it is here any more: called home while this Dom0 was down, or ended.
-fn visitor_gone(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Ended {
+fn visitor_gone(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: &Row) -> Ended {
     let domu = &row.domu;
     let home = row.home.as_ref().unwrap_or(&row.host);
     let at_home = ssh::has_key(setting.world, &drive.us).then(|| Peer::new(setting.world, &drive.us, home).look(domu, &[]));
-    if at_home.is_some_and(|seen| seen.is_ok_and(|end| end.running().is_some())) {
-        drive
-            .walk(&Trip::of_row(row, row.since), &[Step::here(Deed::Forget, "it runs at home")])
-            .map_err(|why| Stop::new(Exit::Failed, why))?;
-        setting.world.say(To::Out, &format!("{domu} runs on {home}."));
-        return Ok(Exit::Done);
+    match at_home {
+        Some(Ok(far)) if far.running().is_some() => {
+            drive
+                .walk(&Trip::of_row(row, row.since), &[Step::here(Deed::Forget, "it runs at home")])
+                .map_err(|why| Stop::new(Exit::Failed, why))?;
+            setting.world.say(To::Out, &format!("{domu} runs on {home}."));
+            return Ok(Exit::Done);
+        }
+        Some(Err(error)) => return Ok(half_seen(setting, end, Some(row), home, &error)),
+        Some(Ok(_)) | None => {}
     }
     let text = format!(
         "{domu} was visiting here since {} and is not here any more\n  on {home}: xen-migrate reverse {domu}   (finds it, or says how to \

@@ -121,7 +121,7 @@ pub fn decide(case: &Case<'_>) -> Decision {
     for (name, replica) in &seen {
         let Some(replica) = replica else { continue };
         if let Some(peer) = replica.peers.iter().find(|p| p.role == Role::Primary) {
-            let who = called(peer);
+            let who = peer.called();
             // Our own claim beside somebody else's is stepped back from; this is what nobody of ours did.
             if replica.role == Role::Primary && !case.ours.contains(name) {
                 let evidence = format!(
@@ -166,7 +166,7 @@ fn proved(replica: &Replica) -> String {
 
 /// The peers that are not connected, by name.
 fn missing(replica: &Replica) -> String {
-    let names: Vec<&str> = replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(called).collect();
+    let names: Vec<&str> = replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(Peer::called).collect();
     names.join(", ")
 }
 
@@ -216,11 +216,6 @@ fn file_of<'a>(case: &Case<'a>, name: &ResourceName) -> Option<&'a Configured> {
 
 fn is_secondary(peer: &Peer) -> bool {
     peer.role == Role::Secondary
-}
-
-/// DRBD 8 has one peer and calls it `peer`.
-fn called(peer: &Peer) -> &str {
-    if peer.is_unnamed() { "the other host" } else { &peer.name }
 }
 
 /// Why this resource does not prove that nobody runs the domU, or cannot carry it; no peer of it is Primary.
@@ -281,7 +276,7 @@ fn doubt(replica: &Replica, case: &Case<'_>) -> Option<String> {
 
 /// Why a peer proves nothing.
 fn apart(name: &ResourceName, peer: &Peer, for_good: bool) -> String {
-    let who = called(peer);
+    let who = peer.called();
     match &peer.connection {
         // Two ends whose flags differ refuse each other (claim-experiments row 10); with the options of the file and a connect, which is what adjust does, DRBD tells.
         Connection::StandAlone if for_good => format!(

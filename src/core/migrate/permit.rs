@@ -40,6 +40,9 @@ pub fn permit(deed: &Deed, here: &End, peer: &HostName) -> Result<(), String> {
             None => Err(format!("there is no such copy with the id {id}: {}", here.copies_in_words())),
         }
     };
+    if !matches!(deed, Deed::Expect { .. }) {
+        nobody_else_is_at_work(here)?;
+    }
     match deed {
         Deed::Expect { .. } => {
             if let Some(copy) = here.copies.first() {
@@ -140,6 +143,16 @@ fn is_elsewhere(here: &End, row: &Row, peer: &HostName) -> bool {
     let primary =
         |r: &ReplicaSeen| r.replica.peers.iter().any(|p| p.role == Role::Primary && p.is_named() && means(&p.name, peer));
     other && !address && !here.replicas.is_empty() && !here.replicas.iter().any(primary)
+}
+
+/// Whoever holds the domU's lock here is alone with it: a `failover`, or a start, is half-way, and what it has made Primary is nobody
+/// else's to give back. Only a `reverse` and a `recover` hold it while they wait for a peer that they have asked to do its part here.
+fn nobody_else_is_at_work(here: &End) -> Result<(), String> {
+    let waits = |holder: &&String| ["xen-migrate reverse ", "xen-migrate recover "].iter().any(|verb| holder.starts_with(verb));
+    match here.busy.as_ref().filter(|holder| !waits(holder)) {
+        Some(holder) => Err(format!("{} is being worked on here: {holder}", here.domu)),
+        None => Ok(()),
+    }
 }
 
 /// It came from there, or belongs there, and nothing is in flight.
@@ -252,6 +265,28 @@ mod tests {
         assert!(!may(Deed::Destroy { called: CopyName::Incoming, id: 7 }, &end), "it executes");
         end.copies = vec![copy(CopyName::Incoming, "--p---"), copy(CopyName::Plain, "-b----")];
         assert!(!may(Deed::Adopt { id: 7 }, &end), "there is one already");
+    }
+
+    #[test]
+    fn nothing_is_done_beside_somebody_who_has_not_asked_for_it() {
+        let deeds = || [Deed::Demote(r0()), Deed::Close(r0()), Deed::Connect(r0()), Deed::EndReceiving, Deed::Release];
+        let mut end = arriving();
+        end.replicas[0].replica.role = Role::Secondary;
+        for deed in deeds() {
+            assert!(may(deed.clone(), &end), "{deed}");
+        }
+        for (holder, ok) in [
+            ("xen-migrate failover web (pid 1, since x)", false),
+            ("xen-drbd-auto starting web", false),
+            ("somebody who has not written who it is", false),
+            ("xen-migrate reverse web (pid 1, since x)", true),
+            ("xen-migrate recover web", true),
+        ] {
+            end.busy = Some(holder.into());
+            for deed in deeds() {
+                assert_eq!(may(deed.clone(), &end), ok, "{deed}, {holder}");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,221 @@
+//! Who could know of a domU whose host is said to be dead: every Dom0 that the table and the record name, and every host that DRBD names
+//! for its disks.
+//!
+//! What any of them says is stronger than a person's word, and so is that it says anything at all: a dead host is silent. Only no way
+//! there, no answer in time and a name without an address are silence ([`PeerError::is_silence`]); a host that refuses, does not let us
+//! in, or answers what is not understood, is up and may run the domU.
+
+use super::fleet::{self, Heard};
+use super::{Setting, drive};
+use crate::adapters::look::Ground;
+use crate::adapters::peer::{PeerError, printable};
+use crate::adapters::survey;
+use crate::applets::exit::{Exit, Stop};
+use crate::core::drbd::{Connection, Peer, Replica, Role};
+use crate::core::facts::{End, ReplicaSeen};
+use crate::core::names::{DomuName, HostName, ResourceName};
+use crate::core::survey::{Scope, Survey};
+use crate::core::whereabouts::{Asked, Fleet};
+
+/// What they have said.
+pub(super) struct Witnesses {
+    domu: DomuName,
+    us: HostName,
+    heard: Heard,
+    /// The same, as a person reads it.
+    pub fleet: Fleet,
+    /// The other hosts that DRBD names for each resource.
+    partners: Vec<(ResourceName, Vec<HostName>)>,
+}
+
+impl Witnesses {
+    /// Asks all of them, and whom a person names besides. Without the dedicated key they are asked as well: who lives does not let us in,
+    /// and who is dead is silent.
+    pub(super) fn ask(setting: Setting<'_>, end: &End, dead: &[HostName]) -> Result<Witnesses, Stop> {
+        let domu = end.domu.clone();
+        let scope = Scope { domus: vec![(domu.clone(), vec![])], health: false };
+        let here = survey::survey(setting.world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
+        let partners = partners(end);
+        let mut hosts = fleet::hosts(setting, &here.host)?;
+        let named = partners.iter().flat_map(|(_, hosts)| hosts);
+        named.chain(dead).for_each(|host| fleet::add(&mut hosts, &here.host, host));
+        let heard = fleet::hear(setting, &here, std::slice::from_ref(&domu), hosts);
+        let asked = heard.iter().cloned().map(|(host, answer)| Asked { host, answer: answer.map_err(fleet::why) });
+        let fleet = crate::core::whereabouts::fleet(&here, &asked.collect::<Vec<_>>(), std::slice::from_ref(&domu));
+        Ok(Witnesses { domu, us: here.host, heard, fleet, partners })
+    }
+
+    /// Those that answer, this Dom0 left out.
+    pub(super) fn surveys(&self) -> impl Iterator<Item = &Survey> {
+        self.heard.iter().filter_map(|(_, answer)| answer.as_ref().ok()).filter(|survey| survey.host != self.us)
+    }
+
+    fn refused(&self, text: &str, next: &str) -> Result<(), Stop> {
+        let refusal = format!("{} is not started: {text}\n  nothing was touched", self.domu);
+        Err(Stop::new(Exit::Refused, printable(&(refusal + next))))
+    }
+
+    /// Whatever an answering Dom0 shows of it is stronger than a person's word.
+    pub(super) fn nobody_has_it(&self, end: &End) -> Result<(), Stop> {
+        let domu = &self.domu;
+        let refused = |text: String| self.refused(&text, "");
+        let mut copies = self.fleet.domus.iter().filter(|line| line.domu == *domu).flat_map(|line| &line.copies);
+        if let Some(copy) = copies.find(|copy| copy.host != self.us) {
+            let next = match copy.name == domu.as_str() {
+                true => format!("xen-migrate reverse {domu}"),
+                false => format!("on {}: xen-migrate recover {domu}", copy.host),
+            };
+            return refused(format!(
+                "{} answers, and {} is {} there (id {})\n  try: {next}",
+                copy.host, copy.name, copy.state, copy.id
+            ));
+        }
+        for survey in self.surveys() {
+            let host = &survey.host;
+            if let Some(replica) = survey.replicas.iter().find(|r| r.role == Role::Primary) {
+                let text = format!("{host} answers, and has {} Primary\n  look there: fuser -v /dev/drbd*", replica.resource);
+                return refused(text);
+            }
+            // A third replica may see what we cannot.
+            let seen = |r: &Replica, p: &Peer| p.role == Role::Primary && !self.is_us(end, survey, r, p);
+            if let Some((replica, peer)) = survey.replicas.iter().find_map(|r| Some((r, r.peers.iter().find(|p| seen(r, p))?))) {
+                return refused(format!("{host} sees {} Primary on {}: it may run there", replica.resource, peer.called()));
+            }
+            if let Some(row) = survey.row(domu).filter(|row| row.state.in_flight()) {
+                return refused(format!("the record of {host} says {}\n  on {host}: xen-migrate recover {domu}", row.in_words()));
+            }
+            if !survey.unseen.is_empty() {
+                return refused(format!("{host} answers, and could not see everything: {}", survey.unseen.join("; ")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The Primary that another host sees is this one. DRBD 8 has no name for it: there it is the peer that we are connected to, and we
+    /// are Primary, as an interrupted failover leaves it.
+    fn is_us(&self, end: &End, survey: &Survey, seen: &Replica, peer: &Peer) -> bool {
+        if peer.is_named() {
+            return named(peer, &self.us);
+        }
+        let joined = |r: &Replica| r.role == Role::Primary && r.is_connected();
+        end.replica(&seen.resource).is_some_and(|ours| joined(&ours.replica))
+            && self.partners_of(&seen.resource).iter().any(|host| host.same_host(&survey.host))
+    }
+
+    /// A host that has said anything is not dead, and the disk of one that only DRBD is cut off from may be the newer one. Where every
+    /// peer of every disk is connected and Secondary, DRBD has answered for all of them.
+    pub(super) fn nobody_lives(&self, ground: &Ground, by_force: &[ResourceName]) -> Result<(), Stop> {
+        for survey in self.surveys() {
+            let apart = |r: &&Replica| by_force.contains(&r.resource) && cut_off(ground, &r.resource, &survey.host);
+            if let Some(replica) = survey.replicas.iter().find(apart) {
+                let (name, host) = (&replica.resource, &survey.host);
+                let text = format!("{host} is not dead, it answers; {name} is only cut off from it ({})", replica.in_words());
+                return self.refused(&text, &format!("\n  mend the link, then on both: drbdadm connect {name}"));
+            }
+        }
+        if by_force.is_empty() {
+            return Ok(());
+        }
+        let domu = &self.domu;
+        for (host, answer) in &self.heard {
+            if self.answers(host) || by_force.iter().all(|name| is_connected(ground, name, host)) {
+                continue;
+            }
+            let (seen, advice) = match answer {
+                Err(error) if error.is_silence() => continue,
+                Err(error) => (error.reason(), error.advice()),
+                // Whoever is asked by an address says its name.
+                Ok(survey) if survey.host != self.us && host.as_str().parse::<std::net::IpAddr>().is_ok() => continue,
+                Ok(survey) if survey.host == self.us => ("that name leads back to this very Dom0".to_string(), None),
+                Ok(survey) => (format!("it answers that it is {}", survey.host), None),
+            };
+            let seen: Vec<&str> = seen.lines().map(str::trim).collect();
+            let advice = advice.unwrap_or_else(|| format!("xen-migrate ping {host}"));
+            let next = format!(
+                "\n  let it answer: {advice}\n  or make sure by its power switch that it is off, and so silent; then again: xen-migrate failover \
+                 {domu} --reason …"
+            );
+            return self.refused(&format!("{host} is not silent, so it may be up and run {domu}: {}", seen.join("; ")), &next);
+        }
+        Ok(())
+    }
+
+    /// Every host that DRBD names for a disk, and that is neither connected nor answers, could run it: a person has said of each that it
+    /// is dead.
+    pub(super) fn all_are_dead(&self, ground: &Ground, by_force: &[ResourceName], dead: &[HostName]) -> Result<(), Stop> {
+        let domu = &self.domu;
+        for name in by_force {
+            let said = |host: &HostName| dead.iter().any(|d| d.same_host(host));
+            let unheard = |host: &&HostName| !is_connected(ground, name, host) && !self.answers(host) && !said(host);
+            if let Some(host) = self.partners_of(name).iter().find(unheard) {
+                let text = format!(
+                    "DRBD names {host} for {name} as well; it is not connected and does not answer, so {domu} may run there"
+                );
+                let next = format!("\n  only if it is dead, too: xen-migrate failover {domu} --dead {host} --reason …");
+                return self.refused(&text, &next);
+            }
+            // A connection that bears no host's name leads to somebody whom nobody can ask.
+            let replica = ground.drbd.replicas.iter().find(|r| r.resource == *name);
+            let apart: Vec<&Peer> =
+                replica.iter().flat_map(|r| &r.peers).filter(|p| p.connection != Connection::Connected).collect();
+            let strange = |p: &&&Peer| p.is_named() && !self.partners_of(name).iter().any(|host| named(p, host));
+            if let Some(peer) = apart.iter().find(strange).filter(|_| apart.len() > 1) {
+                let text = format!("{name} is not connected to {}, which is no host's name, so it cannot be asked", peer.name);
+                return self.refused(&text, "");
+            }
+        }
+        Ok(())
+    }
+
+    /// A host of that name has answered, whatever name it was asked by.
+    fn answers(&self, host: &HostName) -> bool {
+        self.surveys().any(|survey| survey.host.same_host(host))
+    }
+
+    fn partners_of(&self, name: &ResourceName) -> &[HostName] {
+        self.partners.iter().find(|(resource, _)| resource == name).map(|(_, hosts)| hosts.as_slice()).unwrap_or_default()
+    }
+
+    /// Who was not heard, and why, as far as it matters to a person.
+    pub(super) fn unheard(&self) -> Vec<(&HostName, String)> {
+        let missing = self.heard.iter().filter(|(host, _)| !self.answers(host));
+        missing.filter_map(|(host, answer)| Some((host, answer.as_ref().err()?))).map(|(host, why)| (host, said(why))).collect()
+    }
+}
+
+fn said(error: &PeerError) -> String {
+    match error {
+        PeerError::Unreachable { said, .. } => printable(said),
+        other => printable(&other.reason()),
+    }
+}
+
+/// The other hosts of each of its resources: those of the operator's files, and those that DRBD 9 has connections to.
+fn partners(end: &End) -> Vec<(ResourceName, Vec<HostName>)> {
+    let of = |seen: &ReplicaSeen| {
+        let mut hosts = Vec::new();
+        let file = seen.configured.peers.iter().filter_map(|peer| peer.name.as_ref());
+        let kernel = seen.replica.peers.iter().filter(|p| p.is_named()).map(|p| &p.name);
+        let names = file.chain(kernel).filter_map(|name| name.parse::<HostName>().ok());
+        names.for_each(|host| fleet::add(&mut hosts, &end.host, &host));
+        hosts
+    };
+    end.replicas.iter().map(|r| (r.replica.resource.clone(), of(r))).collect()
+}
+
+fn named(peer: &Peer, host: &HostName) -> bool {
+    peer.name.parse::<HostName>().is_ok_and(|name| name.same_host(host))
+}
+
+/// Our end of a resource is not connected to this host. DRBD 8 does not say which host its one peer is: whoever has the resource.
+fn cut_off(ground: &Ground, name: &ResourceName, host: &HostName) -> bool {
+    let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
+    let is = |p: &Peer| !p.is_named() || named(p, host);
+    ours.is_some_and(|r| r.peers.iter().any(|p| is(p) && p.connection != Connection::Connected))
+}
+
+/// Our end of a resource is connected to this very host, which DRBD 9 alone can tell.
+fn is_connected(ground: &Ground, name: &ResourceName, host: &HostName) -> bool {
+    let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
+    ours.is_some_and(|r| r.peers.iter().any(|p| named(p, host) && p.connection == Connection::Connected))
+}
