@@ -1,5 +1,6 @@
 //! What the command lines of all applets have in common.
 
+use super::exit::{Exit, Stop};
 use super::help;
 use crate::adapters::{To, World};
 use crate::core::names::{BadName, DomuName};
@@ -34,6 +35,14 @@ pub fn read<C: Parser>(world: &dyn World, name: &str, args: &[String]) -> Result
         world.say(to, error.render().to_string().trim_end());
         error.exit_code()
     })
+}
+
+/// `ALL` and names exclude each other: one who types both has forgotten something, and `ALL` would win without a word.
+pub(super) fn all_or_names(all: bool, words: usize, hint: &str) -> Result<(), Stop> {
+    match all && words > 1 {
+        true => Err(Stop::new(Exit::Usage, format!("ALL and names exclude each other{hint}"))),
+        false => Ok(()),
+    }
 }
 
 /// A domU's name, for clap.
