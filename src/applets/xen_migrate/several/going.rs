@@ -41,7 +41,12 @@ pub(super) fn one(setting: Setting<'_>, domu: &DomuName, asked: &Migrate) -> End
         None => {
             let scene = look(setting, &all, std::slice::from_ref(domu), asked)?;
             let plan = scene.plan(&Default::default());
-            let Some(found) = plan.moves.first() else { return Err(super::show::refusal(&plan)) };
+            let Some(found) = plan.moves.first() else {
+                if setting.events.is_some() {
+                    super::show::plan(setting, &all.ground.host, &scene, &plan, None);
+                }
+                return Err(super::show::refusal(&plan));
+            };
             for (host, why) in &found.passed_over {
                 setting.world.say(To::Err, &format!("note: not to {host}, which its row prefers: {why}"));
             }

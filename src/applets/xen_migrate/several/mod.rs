@@ -249,7 +249,8 @@ impl Errand<'_> {
         let meant = self.meant(all);
         let runs = |domu: &DomuName| all.ground.domains.iter().any(|d| d.name == domu.as_str());
         let going = matches!(self, Errand::Going(_));
-        for domu in except.iter().filter(|domu| !meant.contains(domu) && !(going && self.which().all() && runs(domu))) {
+        let told_below = |domu: &DomuName| going && self.which().all() && runs(domu);
+        for domu in except.iter().filter(|domu| !meant.contains(domu) && !told_below(domu)) {
             world.say(To::Err, &format!("note: --except {domu}: it is not among those that are meant"));
         }
         Ok(())
