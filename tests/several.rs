@@ -31,8 +31,12 @@ impl Place {
     }
 
     fn run(&self, line: &str) -> (i32, String, String) {
+        self.run_on(A, line)
+    }
+
+    fn run_on(&self, host: &str, line: &str) -> (i32, String, String) {
         let argv: Vec<&str> = line.split(' ').collect();
-        let output = self.folder.command(A, &argv).stdin(Stdio::null()).output().unwrap();
+        let output = self.folder.command(host, &argv).stdin(Stdio::null()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap_or(137), text(output.stdout), text(output.stderr))
     }
@@ -115,6 +119,56 @@ fn killed_and_run_again_it_completes_the_job() {
         assert_eq!(again.0, 0, "{deed:?}: {first:?}\n{again:?}\n{}", place.journal());
         place.all_are_out();
     }
+}
+
+/// Whatever the moment at which a Dom0 begins to go down: what is just coming in is turned away, or waited for and sent on. It never stays.
+#[test]
+fn what_comes_in_while_a_dom0_goes_down_does_not_stay() {
+    for stage in [Stage::Memory(50), Stage::Ready, Stage::Go, Stage::Unpaused] {
+        let place = Place::new();
+        // How far it is when the other Dom0 begins is a matter of luck; this is only where it is not earlier.
+        let journey = std::thread::scope(|scope| {
+            let journey = scope.spawn(|| place.run("xen-migrate migrate web"));
+            let reached = || place.journal().contains(&format!("migration of web: {stage:?}"));
+            while !reached() && !journey.is_finished() {
+                std::thread::yield_now();
+            }
+            let (code, out, err) = place.run_on(B, "xen-migrate migrate ALL --shutdown --deadline 60s");
+            let journey = journey.join().unwrap();
+            assert_eq!(code, 0, "{stage:?}: {out}{err}\n{journey:?}\n{}", place.journal());
+            assert!(!out.contains("still run"), "{stage:?}: {out}{err}");
+            journey
+        });
+        assert_eq!(place.runs_on("web"), [A], "{stage:?}: {journey:?}\n{}", place.journal());
+        let refused = place.run("xen-migrate migrate web");
+        assert!(refused.0 == 1 && refused.2.contains("this Dom0 goes down"), "{stage:?}: {refused:?}");
+    }
+}
+
+/// Nobody may take half an answer for the whole, and nothing is broken off because it cannot be told. Whoever has read enough is content.
+#[test]
+fn an_answer_that_is_lost_is_no_success() {
+    let place = Place::new();
+    let into = |to: Stdio, line: &str| {
+        let argv: Vec<&str> = line.split(' ').collect();
+        let output = place.folder.command(A, &argv).stdin(Stdio::null()).stdout(to).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    for line in ["status ALL", "status --json", "migrate ALL --dry-run", "--help", "migrate web"] {
+        let (code, err) = into(full(), &format!("xen-migrate {line}"));
+        assert!(
+            code == Some(1) && err.contains("could not be written to standard output: No space left"),
+            "{line}: {code:?} {err}"
+        );
+    }
+    assert_eq!(place.runs_on("web"), [B], "it goes all the same");
+    let (code, err) = into(full(), "xen-migrate status nosuch");
+    assert!(code == Some(2) && !err.contains("No space"), "it has failed already: {code:?} {err}");
+    let (reads, writes) = std::io::pipe().unwrap();
+    drop(reads);
+    let (code, err) = into(Stdio::from(writes), "xen-migrate status ALL");
+    assert!(code == Some(0) && err.is_empty(), "as with `| head`: {code:?} {err}");
 }
 
 /// A terminal's screen, from what was written to it: what a person has in front of him at the end, and the longest line that was drawn.

@@ -1,5 +1,6 @@
 //! What the command lines of all applets have in common.
 
+use super::exit::{Exit, Stop};
 use super::help;
 use crate::adapters::{To, World};
 use crate::core::names::{BadName, DomuName};
@@ -56,6 +57,14 @@ fn without_migrate2(mut error: clap::Error) -> clap::Error {
 /// A time, for clap.
 pub fn time(word: &str) -> Result<Duration, String> {
     humantime::parse_duration(word).map_err(|_| "a time is expected, for example 90s, 4m or 2h".to_string())
+}
+
+/// `ALL` and names exclude each other: one who types both has forgotten something, and `ALL` would win without a word.
+pub(super) fn all_or_names(all: bool, words: usize, hint: &str) -> Result<(), Stop> {
+    match all && words > 1 {
+        true => Err(Stop::new(Exit::Usage, format!("ALL and names exclude each other{hint}"))),
+        false => Ok(()),
+    }
 }
 
 /// A domU's name, for clap.

@@ -55,7 +55,13 @@ pub fn main(argv: Vec<OsString>) -> ExitCode {
     if argv.iter().take(2).any(|word| applet_name(word) == "xen-drbd-auto") {
         real.tag = "xen-drbd-auto".to_string();
     }
-    ExitCode::from(u8::try_from(run(&real, &argv, &around)).unwrap_or(1))
+    let mut code = run(&real, &argv, &around);
+    // An answer of which a part is missing must not be taken for the whole.
+    if let Some(why) = real.lost_output().filter(|_| code == 0) {
+        real.say(To::Err, &format!("the answer could not be written to standard output: {why}"));
+        code = 1;
+    }
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 /// Folders in front of those that are searched anyway: what they do not have is still found.

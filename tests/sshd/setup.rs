@@ -90,8 +90,8 @@ fn a_key_that_cannot_work_is_told_before_anything_is_shown() {
     setup(1, &["ssh-keygen", "/root/.ssh (mode 0700)"]);
     // The name of nobody, and our own.
     fs::rename(gone.with_extension("away"), &gone).unwrap();
-    let ran = alpha.xen_migrate(&["setup", "nosuchhost.invalid"]).code(1);
-    ran.complains(&["nosuchhost.invalid has no address", "getent hosts nosuchhost.invalid"]);
+    let ran = alpha.xen_migrate(&["setup", "nosuchhost.invalid"]).code(4);
+    ran.complains(&["nosuchhost.invalid could not be asked", "getent hosts nosuchhost.invalid"]);
     alpha.xen_migrate(&["setup", "dom0-alpha"]).code(2).complains(&["this very Dom0"]);
 }
 
@@ -157,7 +157,11 @@ fn installed_over_roots_own_ssh() {
     fs::write(beta.at("/root/.ssh/authorized_keys"), keys().replace(PROGRAM, &format!("\"{} ", beta.called()))).unwrap();
     // The same key with other options: a second line would never count.
     let there = keys();
+    // It works, so there is nothing to install; who asks for other options is told of those that are there.
     let ran = alpha.xen_migrate(&["setup", "dom0-beta", "--install"]).code(0);
+    assert!(ran.out.contains("The key is in place on dom0-beta already."), "{ran:?}");
+    let program = "/usr/local/bin/xen-migrate";
+    let ran = alpha.xen_migrate(&["setup", "dom0-beta", "--install", "--program", program]).code(0);
     let ran = ran.complains(&["with other options", &line, &beta.called()]);
     assert!(ran.out.ends_with("Success.\n"), "{ran:?}");
     assert_eq!(keys(), there, "a second line for the same key");

@@ -31,6 +31,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The host we are on.
@@ -50,6 +51,8 @@ pub struct Real {
     locks: lock::Locks,
     pulse: background::Pulse,
     born: Instant,
+    /// What the system said when a line of the answer could first not be written.
+    lost: OnceLock<String>,
 }
 
 impl Real {
@@ -66,6 +69,21 @@ impl Real {
             locks: lock::Locks::default(),
             pulse: background::Pulse::new(),
             born: now(),
+            lost: OnceLock::new(),
+        }
+    }
+
+    /// Why the answer on standard output is not whole. That nobody wanted the rest (`| head`) is no loss.
+    pub fn lost_output(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
+    /// A line of the answer. Nothing is broken off because it cannot be written: what is being done matters more than telling it.
+    fn answer(&self, line: &str) {
+        if let Err(why) = tell(io::stdout().lock(), line)
+            && why.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.get_or_init(|| why.to_string());
         }
     }
 
@@ -206,11 +224,10 @@ impl World for Real {
     }
 
     fn say(&self, to: To, line: &str) {
-        // Nobody reads it any more (EPIPE), or it cannot be kept (ENOSPC): what we are doing matters more than telling it.
         match to {
-            To::Out => drop(tell(io::stdout().lock(), &self.tongue.say(line))),
+            To::Out => self.answer(&self.tongue.say(line)),
             To::Err => drop(tell(io::stderr().lock(), &self.tongue.say(line))),
-            To::Machine => drop(tell(io::stdout().lock(), line)),
+            To::Machine => self.answer(line),
             To::Log => self.log(line),
         }
     }

@@ -1,7 +1,8 @@
 //! The command line of xen-migrate.
 
 use super::several;
-use crate::applets::cli::{Everywhere, domu};
+use crate::applets::cli::{Everywhere, all_or_names, domu};
+use crate::applets::exit::Stop;
 use crate::core::migrate::check::Check as Overruled;
 use crate::core::names::{DomuName, HostName};
 use clap::{Args, Parser, Subcommand};
@@ -169,6 +170,19 @@ pub enum Verb {
     /// Make the dedicated key, show (or put) the line for authorized_keys on the peer, then ping it
     #[command(after_help = "Examples:\n  xen-migrate setup dom0-beta\n  xen-migrate setup dom0-beta --install")]
     Setup(Setup),
+}
+
+impl Verb {
+    /// What clap cannot tell by itself.
+    pub(super) fn makes_sense(&self) -> Result<(), Stop> {
+        match self {
+            Verb::Migrate(several::Migrate { which, .. }) | Verb::Reverse(several::Reverse { which, .. }) => which.makes_sense(),
+            Verb::Status { domus, .. } | Verb::Check(Check { domus, .. }) => {
+                all_or_names(domus.iter().any(|word| word == "ALL"), domus.len(), "")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How a migration is made.

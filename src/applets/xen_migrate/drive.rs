@@ -276,8 +276,8 @@ pub fn at_work(domu: &DomuName, who: &str) -> String {
         return who.to_string();
     }
     format!(
-        "{who}\n  its pid: fuser -v /run/xen-migrate/{}.lock   its words: /run/xen-migrate/{domu}.log\n  to end it so that the domU is put back: \
-         pkill -P ITS-PID ssh",
+        "{who}\n  wait until it has ended: its words are in /run/xen-migrate/{domu}.log, and fuser -v /run/xen-migrate/{}.lock shows its pid \
+         as long as it is there\n  or end it so that the domU is put back: pkill -P ITS-PID ssh",
         look::lock_name(domu)
     )
 }

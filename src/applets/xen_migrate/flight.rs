@@ -26,7 +26,7 @@ pub fn fly(
     options: &Checked,
     with_key: bool,
     gate: &Gate,
-) -> Result<MigrateWords, String> {
+) -> Result<MigrateWords, Failed> {
     let world = setting.world;
     let domu = &here.domu;
     let transport = (with_key && here.toolstack == Toolstack::Xl && !options.own_transport).then(|| {
@@ -48,7 +48,7 @@ pub fn fly(
     story.erase();
     let output = match output {
         Ok(output) => output,
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(Failed { why: error.to_string(), by_us: false }),
     };
     let words = xen::read_log(&output.stderr);
     if output.ended == Ended::Exit(0) {
@@ -57,11 +57,21 @@ pub fn fly(
     if words.successful {
         return Ok(words);
     }
-    let mut why = xen::why(&output.stderr).unwrap_or_else(|| "it gives no reason".to_string());
-    if let Some(stopped) = story.stopped {
-        why = format!("{stopped}; {why}");
-    }
-    Err(format!("{} migrate ended with {}: {why}\n  its words are in /run/xen-migrate/{domu}.log", here.toolstack, output.ended))
+    // What xl says when we have ended its transport is how that looks from where it stands, and no reason.
+    let by_us = story.stopped.is_some();
+    let why = story.stopped.unwrap_or_else(|| {
+        let why = xen::why(&output.stderr).unwrap_or_else(|| "it gives no reason".to_string());
+        format!("{} migrate ended with {}: {why}", here.toolstack, output.ended)
+    });
+    Err(Failed { why: format!("{why}\n  its words are in /run/xen-migrate/{domu}.log"), by_us })
+}
+
+/// A migration that did not go well, as far as can be told from here.
+pub struct Failed {
+    /// Why.
+    pub why: String,
+    /// We ended it ourselves.
+    pub by_us: bool,
 }
 
 /// Each look at the replication is a process; DRBD itself takes up to ten seconds to notice a silent cut.

@@ -2,7 +2,8 @@
 
 use super::cli::How;
 use super::drive::{self, Drive};
-use super::{Ended, Setting, flight, reverse, took};
+use super::flight::Failed;
+use super::{Ended, Setting, flight, reverse, several, took};
 use crate::adapters::To;
 use crate::adapters::look;
 use crate::adapters::xen::MigrateWords;
@@ -81,6 +82,7 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
             check::passed(there.as_ref(), &objections, &how.despite).iter().map(|c| c.to_string()).collect();
         setting.world.say(To::Out, &format!("Checked, and found well: {}", passed.join(", ")));
     }
+    several::sets_out(setting, &here, to, &objections, how.dry_run);
     if !objections.is_empty() {
         return Err(refusal(domu, to, &objections));
     }
@@ -95,17 +97,19 @@ pub fn send(setting: Setting<'_>, domu: &DomuName, to: &HostName, others: &[Host
         return Err(Stop::new(Exit::Failed, "stopped before anything was touched"));
     }
 
+    several::went_for_another_reason(setting, domu);
     drive.tell(&format!("{domu}: {us} -> {to}"));
     let began = setting.world.clock();
     let flight = fly(setting, &mut drive, &here, &trip, options, &plan);
     let reported = flight.as_ref().is_ok_and(|words| words.successful);
     let outcome = drive.settle(&trip, reported)?;
-    if let Err(why) = &flight {
+    if let Err(failed) = &flight {
         let what = match outcome.0.ending {
             Ending::Arrived(_) => format!("{} did not see the end of it, but both ends show it", here.toolstack),
+            _ if failed.by_us => "the migration was ended".to_string(),
             _ => "the migration failed".to_string(),
         };
-        drive.tell(&format!("{what}: {why}"));
+        drive.tell(&format!("{what}: {}", failed.why));
     }
     let exit = drive::report(setting, domu, &us, &trip, &outcome);
     if matches!(outcome.0.ending, Ending::Arrived(_)) {
@@ -127,12 +131,12 @@ fn fly(
     trip: &Trip,
     options: &Checked,
     plan: &[crate::core::step::Step],
-) -> Result<MigrateWords, String> {
+) -> Result<MigrateWords, Failed> {
     let sends = |s: &&crate::core::step::Step| matches!(s.deed, Deed::Send(_));
     let before: Vec<_> = plan.iter().filter(|s| !sends(s)).cloned().collect();
-    drive.walk(trip, &before)?;
+    drive.walk(trip, &before).map_err(|why| Failed { why, by_us: false })?;
     if setting.world.stopping() {
-        return Err("stopped before the migration began".to_string());
+        return Err(Failed { why: "stopped before the migration began".to_string(), by_us: true });
     }
     let mut gate = Gate::default();
     if let Some(step) = plan.iter().find(sends) {

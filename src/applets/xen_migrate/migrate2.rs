@@ -144,7 +144,7 @@ fn looks(setting: Setting<'_>, domus: &[(DomuName, Vec<ResourceName>)]) -> Resul
 fn act(setting: Setting<'_>, peer: &HostName, domu: &DomuName, deeds: &[Deed]) -> Result<Answer, String> {
     let world = setting.world;
     if let Some(who) = deeds.iter().find(|deed| matches!(deed, Deed::Expect { .. })).and_then(|_| several::goes_down(setting)) {
-        return Err(format!("this Dom0 goes down, and what comes here now would go down with it: {who}"));
+        return Err(several::refusal_of_what_comes(&who));
     }
     let known: Vec<ResourceName> = deeds
         .iter()

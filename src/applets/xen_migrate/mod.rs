@@ -50,7 +50,9 @@ pub fn run(world: &dyn World, args: &[String], around: &Surroundings) -> i32 {
         Err(code) => return code,
     };
     let setting = Setting { world, toolstack: cli.everywhere.toolstack, around, events: None };
+    let sense = cli.verb.makes_sense();
     let ended = match &cli.verb {
+        _ if sense.is_err() => sense.map(|()| Exit::Done),
         Verb::Status { domus, fleet: true, json } => fleet::run(setting, domus, *json),
         Verb::Status { domus, fleet: false, json } => status::run(setting, domus, *json),
         Verb::Check(args) => check::run(setting, args),

@@ -4,7 +4,7 @@
 //! become Primary: not earlier, or both ends could write during the whole copy. And before the sender hears "ready": if the disks are not
 //! all here then, it never hears it, and the domU goes on where it was. As long as this lives, everybody can see that something is received.
 
-use super::Setting;
+use super::{Setting, several};
 use crate::adapters::deeds::{self, Cause};
 use crate::adapters::drbd;
 use crate::adapters::look::{self, DrbdGround};
@@ -43,6 +43,9 @@ struct Admitted<'a> {
 /// Whether it is expected, from that peer, on this host. A plain `xl migrate` does not say what it sends; what it brings is its own affair.
 fn admit<'a>(setting: Setting<'a>, peer: Option<HostName>, what: Option<Coming>) -> Result<Admitted<'a>, String> {
     let world = setting.world;
+    if let Some(who) = several::goes_down(setting) {
+        return Err(several::refusal_of_what_comes(&who));
+    }
     let Some(coming) = what else { return Ok(Admitted { keeper: None, _held: None }) };
     let peer = peer.ok_or("the request does not say who sends")?;
     let (domu, host) = (&coming.domu, &coming.host);
@@ -141,7 +144,12 @@ impl<'a> Keeper<'a> {
         if halt == Halt::Unknown && !self.coming.gate.promote.is_empty() {
             self.log(&format!("the stream of {domu} is of no form that this version knows: Primary during the whole copy"));
         }
+        // The sender takes it back as long as it has not heard "ready": so that is the last moment to turn it away.
+        let down = (halt != Halt::Go).then(|| several::goes_down(self.setting)).flatten();
         let ready = match halt {
+            Halt::Unknown | Halt::Complete | Halt::Ready if down.is_some() => {
+                Err(several::refusal_of_what_comes(&down.unwrap_or_default()))
+            }
             Halt::Unknown | Halt::Complete => self.promote(),
             Halt::Ready => self.is_all_here(),
             // Too late to say no: the sender has given it away.

@@ -1,7 +1,7 @@
 //! `xen-migrate reverse DOMU`: its host is asked to send it back.
 
 use super::drive::{self, Drive};
-use super::{Ended, Setting, migrate, recover};
+use super::{Ended, Setting, migrate, recover, several};
 use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, ssh};
 use crate::applets::exit::{Exit, Stop};
@@ -81,6 +81,7 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
     let trip = Trip::of_row(&row, now);
     drive.tell(&format!("{domu}: {host} -> {us}, asked of {host}"));
     let before = here.row.clone();
+    several::sets_out(setting, &far, &us, &[], false);
     drive
         .walk(&trip, &[Step::here(Deed::Note(row), "a crash from now on is known of")])
         .map_err(|why| Stop::new(Exit::Failed, format!("{why}\n  nothing was touched")))?;

@@ -44,6 +44,15 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
         return Err(Stop::new(Exit::Usage, format!("{} is this very Dom0; name the peer", args.host)));
     }
     let public = key(setting, &us, &args.key_type)?;
+    let answer = Peer::new(world, &us, &args.host).ping();
+    if let Err(error @ PeerError::Unreachable { trouble: ssh::Trouble::NoSuchHost, .. }) = answer {
+        return Err(error.into());
+    }
+    // Who asks for other options wants them in that line, although the key works.
+    if answer.is_ok() && !(args.install && (args.from.is_some() || args.program.is_some())) {
+        world.say(To::Out, &format!("The key is in place on {} already.", args.host));
+        return ping::run(setting, &args.host);
+    }
     let from = match &args.from {
         Some(address) => address.clone(),
         None => our_address(setting, &args.host)?,
@@ -53,10 +62,7 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
 
     if args.install {
         install(setting, args, &line, &public)?;
-    } else if let Err(error) = Peer::new(world, &us, &args.host).ping() {
-        if let PeerError::Unreachable { trouble: ssh::Trouble::NoSuchHost, .. } = &error {
-            return Err(error.into());
-        }
+    } else if let Err(error) = answer {
         // The advice of an ordinary failure is this very command.
         let said = match &error {
             PeerError::Unreachable { said, .. } => said.clone(),
@@ -77,8 +83,6 @@ pub fn run(setting: Setting<'_>, args: &Setup) -> Ended {
             Exit::Unreachable,
             format!("not yet: {said}\n  when the line is in place: xen-migrate ping {}", args.host),
         ));
-    } else {
-        world.say(To::Out, &format!("The key is in place on {} already.", args.host));
     }
     ping::run(setting, &args.host)
 }
@@ -175,7 +179,7 @@ fn our_address(setting: Setting<'_>, peer: &HostName) -> Result<String, Stop> {
             let first = found.stdout.split_whitespace().next().filter(|_| found.ok());
             let first = first.ok_or_else(|| {
                 let advice = name.parse().map_or_else(|_| format!("getent hosts {name}"), |name| ssh::no_such_host(&name));
-                Stop::new(Exit::Failed, format!("{name} has no address\n  try: {advice}"))
+                Stop::new(Exit::Unreachable, format!("{name} has no address\n  try: {advice}"))
             })?;
             first.parse().map_err(|_| unknown(format!("getent says {first:?}")))?
         }

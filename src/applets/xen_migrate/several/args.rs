@@ -1,6 +1,7 @@
 //! The arguments of `migrate` and of `reverse`.
 
-use crate::applets::cli::{domu, time};
+use crate::applets::cli::{all_or_names, domu, time};
+use crate::applets::exit::Stop;
 use crate::applets::xen_migrate::cli::{How, host};
 use crate::core::names::{DomuName, HostName};
 use clap::Args;
@@ -34,7 +35,8 @@ pub struct Migrate {
     /// Which
     #[command(flatten)]
     pub which: Which,
-    /// This Dom0 goes down: what goes is remembered for `reverse ALL --return`, and what cannot go stays (as with --partial)
+    /// This Dom0 goes down: what goes is remembered for `reverse ALL --return`, what cannot go stays (as with --partial), and until
+    /// then or the next boot nothing may come here
     #[arg(long)]
     pub shutdown: bool,
     /// Go there instead of the row's first host that will do; the row must list it
@@ -51,7 +53,7 @@ pub struct Reverse {
     /// Which
     #[command(flatten)]
     pub which: Which,
-    /// Only what `migrate --shutdown` sent away
+    /// Only what `migrate --shutdown` sent away; this Dom0 stays up, and takes domUs in again
     #[arg(long)]
     pub r#return: bool,
     /// What cannot come back yet is tried again each minute, for so long: its host is down, or DRBD still synchronises
@@ -111,8 +113,13 @@ impl Which {
         }
     }
 
-    /// The names that were given, each once, and of `every` all with `ALL`; without the excepted.
-    pub(super) fn domus(&self, every: impl IntoIterator<Item = DomuName>) -> Vec<DomuName> {
+    /// `ALL` beside names means neither: whoever types it forgets `--except`.
+    pub fn makes_sense(&self) -> Result<(), Stop> {
+        all_or_names(self.all(), self.words.len(), "; did you mean --except?")
+    }
+
+    /// The names that were given, each once, and of `every` all with `ALL`; the excepted among them.
+    pub(super) fn meant(&self, every: impl IntoIterator<Item = DomuName>) -> Vec<DomuName> {
         let named = self.words.iter().filter_map(|w| match w {
             Word::Domu(domu) => Some(domu.clone()),
             Word::All => None,
@@ -120,7 +127,7 @@ impl Which {
         let mut domus: Vec<DomuName> = Vec::new();
         let every: Vec<DomuName> = if self.all() { every.into_iter().collect() } else { vec![] };
         for domu in named.chain(every) {
-            if !domus.contains(&domu) && !self.except.contains(&domu) {
+            if !domus.contains(&domu) {
                 domus.push(domu);
             }
         }

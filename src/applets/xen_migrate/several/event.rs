@@ -17,6 +17,9 @@ pub enum Event {
         left: Vec<Refused>,
         /// What there is nothing to do for, and why.
         apart: Vec<Apart>,
+        /// What runs here and nobody means: it stays.
+        #[serde(default)]
+        stays: Vec<Stays>,
         /// How many streams at most.
         jobs: usize,
     },
@@ -74,6 +77,9 @@ pub enum Event {
         failed: Vec<DomuName>,
         /// What was never begun.
         not_begun: Vec<DomuName>,
+        /// After `migrate ALL`: what runs here all the same, or is just coming in, by the names that the toolstack has.
+        #[serde(default)]
+        still_here: Vec<String>,
     },
 }
 
@@ -90,6 +96,15 @@ pub struct Planned {
     pub memory_mib: u64,
     /// The hosts that its row prefers, and why not to those.
     pub passed_over: Vec<String>,
+}
+
+/// One domain that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stays {
+    /// Its name, which need not be one that a table may have.
+    pub name: String,
+    /// Why.
+    pub why: String,
 }
 
 /// One domU that cannot go.
@@ -149,7 +164,7 @@ mod tests {
             Event::Handed { domu: domu.clone() },
             Event::Said { domu: None, to: "err".into(), text: "a \"b\"\n".into() },
             Event::End { domu: domu.clone(), to: "beta".parse().unwrap(), exit: 3 },
-            Event::Done { exit: 6, moved: vec![domu], failed: vec![], not_begun: vec![] },
+            Event::Done { exit: 6, moved: vec![domu], failed: vec![], not_begun: vec![], still_here: vec!["a b".into()] },
         ] {
             assert_eq!(Event::of_line(&event.line()), Some(event));
         }

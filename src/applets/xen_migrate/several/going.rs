@@ -1,6 +1,6 @@
 //! Looking before domUs leave this Dom0: each end once, whatever their number.
 
-use super::{A_LOOK, Journey, Migrate, Scene, Way, against, objection};
+use super::{A_LOOK, Journey, Migrate, Scene, Way, against, here, objection};
 use crate::adapters::look::All;
 use crate::adapters::peer::{Meant, PeerError};
 use crate::adapters::{To, ssh, survey};
@@ -41,7 +41,12 @@ pub(super) fn one(setting: Setting<'_>, domu: &DomuName, asked: &Migrate) -> End
         None => {
             let scene = look(setting, &all, std::slice::from_ref(domu), asked)?;
             let plan = scene.plan(&Default::default());
-            let Some(found) = plan.moves.first() else { return Err(super::show::refusal(&plan)) };
+            let Some(found) = plan.moves.first() else {
+                if setting.events.is_some() {
+                    super::show::plan(setting, &all.ground.host, &scene, &plan, None);
+                }
+                return Err(super::show::refusal(&plan));
+            };
             for (host, why) in &found.passed_over {
                 setting.world.say(To::Err, &format!("note: not to {host}, which its row prefers: {why}"));
             }
@@ -109,7 +114,8 @@ pub(super) fn look(setting: Setting<'_>, all: &All, domus: &[DomuName], asked: &
         }
     }
     if asked.which.all() {
-        scene.notes.extend(strangers(all, asked));
+        scene.stay = here::strangers(&all.ground, &asked.which.except);
+        scene.notes.extend(excepted(all, asked));
     }
 
     let mut fleet = Fleet::new(setting, us);
@@ -155,23 +161,10 @@ fn nothing_to_do(end: &End, all: bool) -> Option<String> {
     }
 }
 
-/// Domains that run here and are nobody's affair: a person who empties the Dom0 must know of them.
-fn strangers(all: &All, asked: &Migrate) -> Vec<String> {
-    let ground = &all.ground;
-    let known = |name: &str| {
-        name.parse::<DomuName>().is_ok_and(|domu| {
-            let visits = ground.record.row(&domu).is_some_and(|r| r.state == State::Visiting);
-            visits || ground.table.table.entry(&domu).is_some() || ground.table.table.faulty_line(&domu).is_some()
-        })
-    };
-    let mut notes: Vec<String> = Vec::new();
-    for domain in ground.domains.iter().filter(|d| d.id != 0 && !known(&d.name)) {
-        notes.push(format!("{} runs here, has no row in {} and is not visiting: it stays", domain.name, table::PATH));
-    }
-    for domu in asked.which.except.iter().filter(|domu| ground.domains.iter().any(|d| d.name == domu.as_str())) {
-        notes.push(format!("{domu} stays here (--except)"));
-    }
-    notes
+/// What runs here and stays because somebody said so.
+fn excepted(all: &All, asked: &Migrate) -> Vec<String> {
+    let runs = |domu: &&DomuName| all.ground.domains.iter().any(|d| d.name == domu.as_str());
+    asked.which.except.iter().filter(runs).map(|domu| format!("{domu} stays here (--except)")).collect()
 }
 
 /// Which hosts are asked about what, and what they said.

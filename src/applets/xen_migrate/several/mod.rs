@@ -5,16 +5,19 @@
 
 mod args;
 mod coming;
+mod down;
 pub mod event;
 mod going;
+mod here;
+mod json;
 mod sent;
 mod show;
 mod unsettled;
 mod work;
 
 use super::voice::Voice;
-use super::{Ended, Setting, drive, migrate as one_domu, reverse as one_back};
-use crate::adapters::look::All;
+use super::{Ended, Setting, drive, migrate as one_domu, reverse as one_back, status};
+use crate::adapters::look::{All, Ground};
 use crate::adapters::{Held, LockError, Nap, To};
 use crate::applets::cli::Everywhere;
 use crate::applets::exit::{Exit, Stop};
@@ -25,7 +28,9 @@ use crate::core::migrate::{Trip, prepare};
 use crate::core::names::{DomuName, HostName};
 use crate::core::record::State;
 pub use args::{MIGRATE_EXAMPLES, Migrate, REVERSE_EXAMPLES, Reverse, Which, Word};
-use event::Event;
+pub use down::{goes_down, refusal as refusal_of_what_comes};
+pub use json::sets_out;
+pub use sent::went_for_another_reason;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -40,9 +45,17 @@ pub fn migrate(setting: Setting<'_>, everywhere: &Everywhere, asked: &Migrate) -
 
 /// `reverse`.
 pub fn reverse(setting: Setting<'_>, everywhere: &Everywhere, asked: &Reverse) -> Ended {
-    let once = |setting: Setting<'_>| match asked.which.one() {
-        Some(domu) if !asked.dry_run && !asked.r#return => one_back::run(setting, domu),
-        _ => Errand::Coming(asked).run(setting, everywhere),
+    if asked.r#return && !asked.dry_run {
+        down::stays_up(setting.world);
+    }
+    let once = |setting: Setting<'_>| {
+        if let Some(who) = goes_down(setting).filter(|_| !asked.dry_run) {
+            return Err(Stop::new(Exit::Refused, format!("{}\n  nothing was touched", down::refusal(&who))));
+        }
+        match asked.which.one() {
+            Some(domu) if !asked.dry_run && !asked.r#return => one_back::run(setting, domu),
+            _ => Errand::Coming(asked).run(setting, everywhere),
+        }
     };
     aloud(setting, &asked.which, &|setting| match asked.wait {
         Some(time) => patiently(setting, time, &once),
@@ -88,20 +101,7 @@ fn aloud(setting: Setting<'_>, which: &Which, body: &dyn Fn(Setting<'_>) -> Ende
         let voice = Voice { world, tell: &plainly, until };
         return body(Setting { world: &voice, ..setting });
     }
-    let events = |event: &Event| world.say(To::Machine, &event.line());
-    let said = |to: To, line: &str| match to {
-        To::Log => world.say(To::Log, line),
-        To::Machine => world.say(To::Machine, line),
-        To::Out | To::Err => {
-            let to = if to == To::Out { "out" } else { "err" };
-            events(&Event::Said { domu: which.one().cloned(), to: to.to_string(), text: line.to_string() });
-        }
-    };
-    let voice = Voice { world, tell: &said, until };
-    body(Setting { world: &voice, events: Some(&events), ..setting }).or_else(|stop| {
-        said(To::Err, &stop.text);
-        Ok(stop.exit)
-    })
+    json::aloud(setting, which, until, body)
 }
 
 /// One domU that is to go, from wherever it runs.
@@ -134,6 +134,8 @@ struct Scene {
     astray: Vec<(DomuName, String)>,
     /// Nobody knows a way for these.
     lost: Vec<Left>,
+    /// What runs here and nobody means, each with the reason: it stays.
+    stay: Vec<(String, String)>,
     /// What a person should know beside.
     notes: Vec<String>,
 }
@@ -185,14 +187,6 @@ enum Errand<'a> {
 /// The lock of whoever moves several domUs.
 const LOCK: &str = "all";
 
-/// What its purpose says then: nothing more is to come here.
-const GOING_DOWN: &str = "for the shutdown of this Dom0";
-
-/// Why no domU may come here now: the Dom0 is being emptied because it goes down.
-pub fn goes_down(setting: Setting<'_>) -> Option<String> {
-    setting.world.lock_holder(LOCK).filter(|who| who.contains(GOING_DOWN))
-}
-
 /// So often what is left over is planned anew; each time it must go another way than before.
 const ROUNDS: usize = 3;
 
@@ -225,17 +219,54 @@ impl Errand<'_> {
         }
     }
 
-    /// The domUs that are meant, by the table and the record as they are now.
+    /// The domUs that are meant, by the table and the record as they are now, without the excepted.
     fn domus(&self, all: &All) -> Vec<DomuName> {
+        let except = &self.which().except;
+        self.meant(all).into_iter().filter(|domu| !except.contains(domu)).collect()
+    }
+
+    /// The same with them.
+    fn meant(&self, all: &All) -> Vec<DomuName> {
         let (table, record) = (&all.ground.table.table, &all.ground.record);
         let of_state = |state: State| record.rows.iter().filter(move |r| r.state == state || r.state.in_flight());
         match self {
             Errand::Going(asked) => {
                 let ours = table.entries.iter().map(|e| e.domu.clone()).chain(table.faulty_domus());
-                asked.which.domus(ours.chain(of_state(State::Visiting).map(|r| r.domu.clone())))
+                asked.which.meant(ours.chain(of_state(State::Visiting).map(|r| r.domu.clone())))
             }
-            Errand::Coming(asked) => asked.which.domus(of_state(State::Away).map(|r| r.domu.clone())),
+            Errand::Coming(asked) => asked.which.meant(of_state(State::Away).map(|r| r.domu.clone())),
         }
+    }
+
+    /// An exception that nobody can mean is a typing error, and its domU would go. One that is known and not meant anyway is told.
+    fn exceptions(&self, setting: Setting<'_>, all: &All) -> Result<(), Stop> {
+        let (world, except) = (setting.world, &self.which().except);
+        let unknown: Vec<&str> = except.iter().filter(|domu| !all.ground.knows(world, domu)).map(|domu| domu.as_str()).collect();
+        if !unknown.is_empty() {
+            let stop = status::unknown(&format!("--except {}", unknown.join(", ")));
+            return Err(Stop::new(stop.exit, format!("{}\n  nothing was touched", stop.text)));
+        }
+        let meant = self.meant(all);
+        let runs = |domu: &DomuName| all.ground.domains.iter().any(|d| d.name == domu.as_str());
+        let going = matches!(self, Errand::Going(_));
+        let told_below = |domu: &DomuName| going && self.which().all() && runs(domu);
+        for domu in except.iter().filter(|domu| !meant.contains(domu) && !told_below(domu)) {
+            world.say(To::Err, &format!("note: --except {domu}: it is not among those that are meant"));
+        }
+        Ok(())
+    }
+
+    /// What is here although the Dom0 was to be empty.
+    fn still_here(&self, ground: &Ground) -> Vec<here::Here> {
+        match self {
+            Errand::Going(asked) if asked.which.all() => here::all(ground, &asked.which.except),
+            _ => vec![],
+        }
+    }
+
+    /// Whether one that is still here counts as not done: at a shutdown those that nobody means are left to whoever ends them.
+    fn counts(&self, here: &here::Here) -> bool {
+        here.meant || !self.goes_down()
     }
 
     /// What cannot go does not keep the others.
@@ -251,7 +282,7 @@ impl Errand<'_> {
     /// Nobody else moves several domUs meanwhile. A Dom0 that goes down waits for whoever does, as long as it has time.
     fn lock<'a>(&self, setting: Setting<'a>) -> Result<Box<dyn Held + 'a>, Stop> {
         let world = setting.world;
-        let why = if self.goes_down() { format!(", {GOING_DOWN}") } else { String::new() };
+        let why = if self.goes_down() { format!(", {}", down::PURPOSE) } else { String::new() };
         let purpose = format!("xen-migrate {} of several domUs{why}", self.verb());
         let patient = self.goes_down() && self.which().deadline.is_some();
         let mut told = false;
@@ -286,6 +317,10 @@ impl Errand<'_> {
         let mut all = drive::ground(setting)?.all(world);
         let faulty: BTreeSet<u32> = all.ground.table.table.faults.iter().map(|f| f.line).collect();
         one_domu::tell_others(setting, faulty.len());
+        self.exceptions(setting, &all)?;
+        if self.goes_down() && !self.dry() {
+            down::mark(world);
+        }
         let unsettled = self.settle(setting, &all);
         if unsettled.any && !self.dry() {
             all = drive::ground(setting)?.all(world);
@@ -294,6 +329,8 @@ impl Errand<'_> {
         let mut domus: Vec<DomuName> = self.domus(&all).into_iter().filter(|d| !unsettled.domus.contains(d)).collect();
         let mut sent = sent::Sent::read(world)?;
         if self.only_returning() {
+            let doubts: Vec<String> = all.ground.record.rows.iter().filter_map(|row| sent.doubt(row)).collect();
+            doubts.iter().for_each(|doubt| world.say(To::Err, &format!("note: {doubt}")));
             domus.retain(|domu| all.ground.record.row(domu).is_some_and(|row| sent.has(row)));
         }
         let mut scene = self.look(setting, &all, &domus)?;
@@ -314,8 +351,15 @@ impl Errand<'_> {
         }
         show::left(setting, &plan);
         if self.dry() {
-            world.say(To::Out, "Nothing was touched (--dry-run); without it, this would begin.");
-            return Ok(if plan.is_whole() && scene.astray.is_empty() { Exit::Done } else { Exit::Partly });
+            world.say(
+                To::Out,
+                match plan.moves.is_empty() {
+                    true => "Nothing was touched (--dry-run); without it, nothing would move either.",
+                    false => "Nothing was touched (--dry-run); without it, this would begin.",
+                },
+            );
+            let whole = plan.is_whole() && scene.astray.is_empty() && (scene.stay.is_empty() || self.goes_down());
+            return Ok(if whole { Exit::Done } else { Exit::Partly });
         }
         if world.stopping() {
             return Err(Stop::new(Exit::Failed, "stopped before anything was touched"));
@@ -334,30 +378,67 @@ impl Errand<'_> {
             tried.extend(plan.moves.iter().map(|m| (m.domu.clone(), m.to.clone())));
             work::work(setting, &plan, &scene, self, everywhere, until, &mut told, &mut outcome);
             told.over();
-            let again = outcome.worth_another_try();
-            if again.is_empty() || world.stopping() {
+            let mut again = outcome.worth_another_try();
+            if down {
+                self.wait_for_arrivals(setting, until);
+            } else if again.is_empty() {
                 break;
             }
-            let all = drive::ground(setting)?.all(world);
-            scene = self.look(setting, &all, &again)?;
+            if world.stopping() {
+                break;
+            }
+            let mut all = drive::ground(setting).map_err(too_late)?.all(world);
+            if down {
+                if self.settle(setting, &all).any {
+                    all = drive::ground(setting).map_err(too_late)?.all(world);
+                }
+                let tried = |domu: &DomuName| tried.iter().any(|(name, _)| name == domu);
+                let here = here::all(&all.ground, &[]);
+                let came = |domu: &DomuName| here.iter().any(|here| !here.comes && here.name == domu.as_str());
+                again.extend(self.domus(&all).into_iter().filter(|domu| came(domu) && !tried(domu)));
+                if again.is_empty() {
+                    break;
+                }
+            }
+            scene = self.look(setting, &all, &again).map_err(too_late)?;
             plan = scene.plan(&tried);
             if plan.moves.is_empty() {
                 break;
             }
-            show::another_way(setting, &plan);
+            show::another_way(setting, &plan, &tried);
+            if down {
+                sent.add(world, plan.moves.iter().map(|m| m.domu.clone()))?;
+            }
             told.more(plan.moves.len());
         }
-        let exit = outcome.exit();
-        let after = drive::ground(setting)?;
-        show::summary(setting, self.verb(), &after, &outcome);
+        let after = drive::ground(setting).map_err(too_late)?;
+        let here = self.still_here(&after);
+        // What was just coming in, and was turned away: it is where it was, and no affair of ours.
+        let gone = |domu: &&DomuName| {
+            let in_flight = after.record.row(domu).is_some_and(|row| row.state.in_flight());
+            down && !in_flight && !here::all(&after, &[]).iter().any(|here| here.name == domu.as_str())
+        };
+        unsettled.domus.iter().filter(gone).for_each(|domu| outcome.turned_away(domu));
+        let exit = match outcome.exit() {
+            Exit::Done if here.iter().any(|here| self.counts(here)) => Exit::Partly,
+            exit => exit,
+        };
+        show::summary(setting, self.verb(), &after, &outcome, &here);
         if down {
-            sent.end(world)?;
+            sent.end(world, &after.record)?;
         } else if self.only_returning() {
-            sent.keep(world, |domu| after.record.row(domu).is_some())?;
+            sent::keep(world, |domu| after.record.row(domu).is_some())?;
         }
         if let Some(events) = setting.events {
-            events(&outcome.event(exit));
+            events(&outcome.event(exit, &here));
         }
         Ok(exit)
     }
+}
+
+/// A look that failed when something had moved already: it must not say that nothing was touched.
+fn too_late(stop: Stop) -> Stop {
+    let text = stop.text.replace("\n  nothing was touched", "");
+    let next = "what went is on the record; when that is mended: xen-migrate status ALL";
+    Stop::new(Exit::Failed, format!("what is where now was not seen: {text}\n  {next}"))
 }

@@ -1,15 +1,20 @@
 //! What `migrate --shutdown` sent away, so that `reverse --return` brings back that and nothing that a person had sent.
 //!
 //! The record says where each domU is; this only says which of them went because the Dom0 went down. A line a domU; before the first one
-//! goes it is written when that began, and at the end when it ended. A domU that went at another time went for another reason.
+//! goes it is written when that began, and at the end the moment since which each is away. A domU that went at another time went for
+//! another reason, and whoever sends one while the Dom0 stays up takes it off the list: the moment of a journey whose tool was killed is
+//! written by nobody.
 //! What an earlier shutdown sent away and nobody has brought back yet stays on the list, by the moment at which it went.
 
-use crate::adapters::World;
+use super::goes_down;
+use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
+use crate::applets::xen_migrate::Setting;
 use crate::core::names::DomuName;
-use crate::core::record::{Moment, Row, State};
+use crate::core::record::{Moment, Record, Row, State};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// Where it stands.
 const PATH: &str = "/var/lib/xen-migrate/sent-at-shutdown";
@@ -17,11 +22,12 @@ const PATH: &str = "/var/lib/xen-migrate/sent-at-shutdown";
 /// The list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sent {
+    /// They were to go. Since when each is away is not known: that run was killed, or left them in flight.
     domus: Vec<DomuName>,
-    /// Sent away by an earlier shutdown, and still there.
+    /// Sent away at this moment, and still there.
     before: Vec<(DomuName, Moment)>,
     begun: Option<Moment>,
-    /// `None`: that run was killed.
+    /// `None`: some of them went later, or that run was killed.
     ended: Option<Moment>,
 }
 
@@ -42,18 +48,38 @@ impl Sent {
         self.write(world)
     }
 
-    /// All of them have gone that will.
-    pub(super) fn end(&mut self, world: &dyn World) -> Result<(), Stop> {
-        self.ended = Some(Moment::from(world.now()));
+    /// These go as well.
+    pub(super) fn add(&mut self, world: &dyn World, domus: impl Iterator<Item = DomuName>) -> Result<(), Stop> {
+        let before = self.domus.len();
+        for domu in domus {
+            if !self.domus.contains(&domu) {
+                self.domus.push(domu);
+            }
+        }
+        if self.domus.len() == before { Ok(()) } else { self.write(world) }
+    }
+
+    /// All of them have gone that will: those that are away have their moment, those that are here are no affair of the list, and what
+    /// is not settled stays on it.
+    pub(super) fn end(&mut self, world: &dyn World, record: &Record) -> Result<(), Stop> {
+        let settled = |row: &&Row| row.state == State::Away && row.open.is_empty();
+        self.before
+            .extend(self.domus.iter().filter_map(|domu| record.row(domu).filter(settled).map(|r| (domu.clone(), r.since))));
+        self.domus.retain(|domu| record.row(domu).is_some_and(|row| !settled(&row)));
+        self.ended = self.domus.is_empty().then(|| Moment::from(world.now()));
         self.write(world)
     }
 
-    /// Only these stay on the list.
-    pub(super) fn keep(&mut self, world: &dyn World, stays: impl Fn(&DomuName) -> bool) -> Result<(), Stop> {
-        let before = self.domus.len() + self.before.len();
-        self.domus.retain(&stays);
-        self.before.retain(|(domu, _)| stays(domu));
-        if self.domus.len() + self.before.len() == before { Ok(()) } else { self.write(world) }
+    /// Why one that is on the list does not come back, where that is no matter of course.
+    pub(super) fn doubt(&self, row: &Row) -> Option<String> {
+        let begun = self.begun.filter(|begun| row.since < *begun && self.domus.contains(&row.domu))?;
+        (row.state == State::Away && !self.has(row)).then(|| {
+            format!(
+                "{} is away since {}, and the shutdown that was to send it began at {begun}: the clock was set back, or somebody else \
+                 sent it; to have it back: xen-migrate reverse {}",
+                row.domu, row.since, row.domu
+            )
+        })
     }
 
     /// It is away because of the shutdown.
@@ -62,6 +88,14 @@ impl Sent {
             && self.begun.is_some_and(|begun| begun <= row.since)
             && self.ended.is_none_or(|ended| row.since <= ended);
         row.state == State::Away && (now || self.before.iter().any(|(domu, since)| domu == &row.domu && *since == row.since))
+    }
+
+    /// Only these stay on the list. True: others were on it.
+    fn retain(&mut self, stays: impl Fn(&DomuName) -> bool) -> bool {
+        let before = self.domus.len() + self.before.len();
+        self.domus.retain(&stays);
+        self.before.retain(|(domu, _)| stays(domu));
+        self.domus.len() + self.before.len() != before
     }
 
     fn parse(text: &str) -> Sent {
@@ -101,6 +135,35 @@ impl Sent {
     }
 }
 
+/// Only these stay on the list, by the file as it is now: somebody may have sent one meanwhile.
+pub(super) fn keep(world: &dyn World, stays: impl Fn(&DomuName) -> bool) -> Result<(), Stop> {
+    let _held = brief_lock(world);
+    let mut sent = Sent::read(world)?;
+    if sent.retain(stays) { sent.write(world) } else { Ok(()) }
+}
+
+/// A domU is about to go. If this Dom0 stays up, it goes for another reason than a shutdown, whatever an earlier one did with it.
+pub fn went_for_another_reason(setting: Setting<'_>, domu: &DomuName) {
+    let world = setting.world;
+    if goes_down(setting).is_none()
+        && let Err(stop) = keep(world, |other| other != domu)
+    {
+        world.say(To::Err, &format!("note: {}", stop.text));
+    }
+}
+
+/// The list is read, changed and written by one at a time. Who holds it does nothing else; whoever waited in vain goes on all the same.
+fn brief_lock(world: &dyn World) -> Option<Box<dyn Held + '_>> {
+    for _ in 0..50 {
+        match world.lock("sent-at-shutdown", "writing what a shutdown sent away") {
+            Ok(held) => return Some(held),
+            Err(LockError::Held(_)) => world.rest(Duration::from_millis(50)),
+            Err(LockError::Io(_)) => return None,
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +194,13 @@ mod tests {
         assert_eq!(Sent::parse(&sent.text()), sent);
         assert!(sent.has(&row("web", 201)), "that run was killed, and the journey was settled later");
         assert!(!Sent::default().has(&row("web", 150)));
+        assert!(sent.doubt(&row("web", 99)).is_some_and(|text| text.contains("the clock was set back")));
+        assert!(
+            sent.doubt(&row("web", 150)).is_none()
+                && sent.doubt(&row("mail", 99)).is_none()
+                && sent.doubt(&row("db", 50)).is_none()
+        );
+        assert!(sent.retain(|domu| domu.as_str() != "web") && !sent.has(&row("web", 150)) && sent.has(&row("db", 50)));
+        assert!(!sent.retain(|domu| domu.as_str() != "web"), "it is off the list already");
     }
 }

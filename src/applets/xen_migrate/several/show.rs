@@ -1,6 +1,7 @@
 //! What a person (or a machine) reads: the plan, why not, how far it is, and what is where at the end.
 
-use super::event::{Against, Apart, Event, Planned, Refused};
+use super::event::{Against, Apart, Event, Planned, Refused, Stays};
+use super::here::Here;
 use super::work::Outcome;
 use super::{A_LOOK, Scene, prepare};
 use crate::adapters::To;
@@ -12,6 +13,7 @@ use crate::core::fleet::order::Queues;
 use crate::core::fleet::{Left, Move, Plan};
 use crate::core::migrate::check::Objection;
 use crate::core::names::{DomuName, HostName};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The plan as a table, with everything that it leaves out.
@@ -60,6 +62,7 @@ pub(super) fn plan(setting: Setting<'_>, us: &HostName, scene: &Scene, plan: &Pl
     for (domu, why) in scene.apart.iter().chain(&scene.astray) {
         say(&format!("{domu} {why}."));
     }
+    scene.stay.iter().for_each(|(_, why)| say(why));
     // What keeps a domU here is told with it; a host that others only passed over is told here.
     let told = |host: &HostName| plan.left.iter().any(|left| left.against.iter().any(|(h, _)| h == host));
     for (_, o) in unseen.iter().filter(|(host, _)| !told(host)) {
@@ -94,24 +97,24 @@ fn as_event<'a>(scene: &Scene, plan: &Plan, jobs: usize, from: &dyn Fn(&DomuName
         memory_mib: m.memory,
         passed_over: m.passed_over.iter().map(|(host, why)| format!("{host}: {why}")).collect(),
     });
-    let left = plan.left.iter().map(|left| Refused {
-        domu: left.domu.clone(),
-        objections: left
-            .against
-            .iter()
-            .flat_map(|(host, list)| {
-                list.iter().map(|o| Against {
-                    host: host.clone(),
-                    check: o.check.to_string(),
-                    seen: o.seen.clone(),
-                    expected: o.wanted.clone(),
-                    advice: o.advice.clone(),
-                })
-            })
-            .collect(),
-    });
+    let left = plan.left.iter().map(|left| refused(&left.domu, &left.against));
     let apart = scene.apart.iter().chain(&scene.astray).map(|(domu, why)| Apart { domu: domu.clone(), why: why.clone() });
-    Event::Plan { moves: moves.collect(), left: left.collect(), apart: apart.collect(), jobs }
+    let stays = scene.stay.iter().map(|(name, why)| Stays { name: name.clone(), why: why.clone() });
+    Event::Plan { moves: moves.collect(), left: left.collect(), apart: apart.collect(), stays: stays.collect(), jobs }
+}
+
+/// What speaks against a domU, for a machine.
+pub(super) fn refused(domu: &DomuName, against: &[(HostName, Vec<Objection>)]) -> Refused {
+    let objections = against.iter().flat_map(|(host, list)| {
+        list.iter().map(|o| Against {
+            host: host.clone(),
+            check: o.check.to_string(),
+            seen: o.seen.clone(),
+            expected: o.wanted.clone(),
+            advice: o.advice.clone(),
+        })
+    });
+    Refused { domu: domu.clone(), objections: objections.collect() }
 }
 
 /// Every deed of every journey, and its reason.
@@ -190,10 +193,14 @@ fn against(left: &[Left]) -> String {
     text
 }
 
-/// What is left over goes another way.
-pub(super) fn another_way(setting: Setting<'_>, plan: &Plan) {
+/// What is left over goes another way, and what came meanwhile goes on.
+pub(super) fn another_way(setting: Setting<'_>, plan: &Plan, tried: &BTreeSet<(DomuName, HostName)>) {
     for m in &plan.moves {
-        setting.world.say(To::Err, &format!("{}: there is another way for it: {}", m.domu, m.to));
+        let text = match tried.iter().any(|(domu, _)| domu == &m.domu) {
+            true => format!("{}: there is another way for it: {}", m.domu, m.to),
+            false => format!("{}: it came in meanwhile, and goes on to {}", m.domu, m.to),
+        };
+        setting.world.say(To::Err, &text);
     }
 }
 
@@ -241,6 +248,10 @@ impl<'a> Telling<'a> {
 
     pub(super) fn line(&mut self, this: &Move, to: To, line: &str) {
         let event = Event::of_line(line).map(|event| self.as_progress(this, event));
+        // Its frame is the one that stands around all of them.
+        if matches!(event, Some(Event::Plan { .. } | Event::Begin { .. } | Event::End { .. } | Event::Done { .. })) {
+            return;
+        }
         if let Some(events) = self.setting.events {
             let said = || {
                 let to = if to == To::Out { "out" } else { "err" };
@@ -367,8 +378,8 @@ fn progress(text: &str, domu: &DomuName) -> Option<(u64, u64)> {
     Some(((mib << 20) / 100 * percent, mib << 20))
 }
 
-/// What is where at the end.
-pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome: &Outcome) {
+/// What is where at the end. `here`: what runs on a Dom0 that was to be empty; that is the last word.
+pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome: &Outcome, here: &[Here]) {
     if setting.events.is_some() {
         return;
     }
@@ -377,7 +388,11 @@ pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome:
     let all = outcome.ends.len() + outcome.not_begun.len();
     let done = if verb == "migrate" { format!("went from {}", after.host) } else { format!("came back to {}", after.host) };
     if all == 0 {
-        say(To::Out, "There was nothing to move.");
+        if here.is_empty() {
+            say(To::Out, "There was nothing to move.");
+        }
+    } else if well == all && !here.is_empty() {
+        say(To::Out, &if all == 1 { format!("1 domU {done}.") } else { format!("{all} domUs {done}.") });
     } else if well == all {
         say(To::Out, &if all == 1 { format!("1 domU {done}.") } else { format!("All {all} domUs {done}.") });
     } else {
@@ -397,6 +412,18 @@ pub(super) fn summary(setting: Setting<'_>, verb: &str, after: &Ground, outcome:
     }
     for domu in &outcome.not_begun {
         say(To::Out, &format!("  {domu}: not begun; {}", place(domu)));
+    }
+    let (coming, staying): (Vec<&Here>, Vec<&Here>) = here.iter().partition(|here| here.comes);
+    let names = |list: &[&Here]| list.iter().map(|here| here.in_words()).collect::<Vec<_>>().join(", ");
+    match coming.len() {
+        0 => {}
+        1 => say(To::Out, &format!("1 domU is just coming in: {}", names(&coming))),
+        n => say(To::Out, &format!("{n} domUs are just coming in: {}", names(&coming))),
+    }
+    match staying.len() {
+        0 => {}
+        1 => say(To::Out, &format!("1 domU still runs here: {}", names(&staying))),
+        n => say(To::Out, &format!("{n} domUs still run here: {}", names(&staying))),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What an earlier run left in flight is settled before anything new begins.
 
 use super::going::Fleet;
-use super::{Errand, objection};
+use super::{Errand, down, objection};
 use crate::adapters::look::All;
 use crate::applets::exit::Exit;
-use crate::applets::xen_migrate::{Setting, recover};
+use crate::applets::xen_migrate::{Setting, drive, recover};
 use crate::core::fleet::Left;
 use crate::core::migrate::check::Check;
 use crate::core::names::DomuName;
@@ -27,6 +27,13 @@ impl Errand<'_> {
                 unsettled.domus.push(domu.clone());
                 continue;
             }
+            // Its own tool, or what that has left behind, still does it: recover would find the same.
+            if let Some((seen, advice)) = on_its_way(setting, row) {
+                let list = vec![objection(Check::Flight, seen, "no migration in flight", advice)];
+                unsettled.left.push(Left { domu: domu.clone(), against: vec![(all.ground.host.clone(), list)] });
+                unsettled.domus.push(domu.clone());
+                continue;
+            }
             let (exit, why) = match recover::one(setting, domu) {
                 Ok(exit) => (exit, "see above".to_string()),
                 Err(stop) => (stop.exit, stop.text),
@@ -42,6 +49,17 @@ impl Errand<'_> {
         }
         unsettled
     }
+}
+
+/// A journey at which somebody is at work: what is seen, and what to do, which is to wait.
+fn on_its_way(setting: Setting<'_>, row: &Row) -> Option<(String, String)> {
+    let (who, from) = down::at_work(setting, row)?;
+    let domu = &row.domu;
+    let seen = match from {
+        Some(from) => format!("it is just coming in from {from}: {who}"),
+        None => format!("it is still on its way: {}", drive::at_work(domu, &who)),
+    };
+    Some((seen, format!("xen-migrate status {domu}   (wait until it is no longer {}), then this once more", row.state)))
 }
 
 /// What could not be settled.

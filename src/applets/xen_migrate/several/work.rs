@@ -1,6 +1,7 @@
 //! Having the plan done: a crew of workers, each with one domU, and what became of each.
 
 use super::event::Event;
+use super::here::Here;
 use super::show::Telling;
 use super::{Errand, Scene};
 use crate::adapters::Shift;
@@ -29,6 +30,11 @@ impl Outcome {
         self.again.clone()
     }
 
+    /// It came to nothing that it was to come here, so it need not go either.
+    pub(super) fn turned_away(&mut self, domu: &DomuName) {
+        self.ends.retain(|(name, exit)| name != domu || *exit == Exit::Done);
+    }
+
     /// Another plan has a way for it: what was is forgotten.
     fn anew(&mut self, domu: &DomuName) {
         self.ends.retain(|(name, _)| name != domu);
@@ -44,13 +50,14 @@ impl Outcome {
     }
 
     /// The same for a machine.
-    pub(super) fn event(&self, exit: Exit) -> Event {
+    pub(super) fn event(&self, exit: Exit, here: &[Here]) -> Event {
         let of = |well: bool| self.ends.iter().filter(move |(_, e)| (*e == Exit::Done) == well).map(|(domu, _)| domu.clone());
         Event::Done {
             exit: exit.code(),
             moved: of(true).collect(),
             failed: of(false).collect(),
             not_begun: self.not_begun.clone(),
+            still_here: here.iter().map(|here| here.name.clone()).collect(),
         }
     }
 }
@@ -104,7 +111,8 @@ pub(super) fn work(
             if exit == Exit::Unreachable && matches!(errand, Errand::Going(_)) {
                 queues.give_up(this.target);
             }
-            if matches!(exit, Exit::Unreachable | Exit::Refused) {
+            // A Dom0 that goes down has no other time for it: a target that goes down as well, say, fails it only when it is on its way.
+            if matches!(exit, Exit::Unreachable | Exit::Refused) || exit == Exit::Failed && errand.goes_down() {
                 outcome.again.push(this.domu.clone());
             }
             outcome.ends.push((this.domu.clone(), exit));
