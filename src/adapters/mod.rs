@@ -12,7 +12,7 @@ pub mod look;
 pub mod peer;
 pub mod real;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 pub mod ssh;
 pub mod store;
 pub mod survey;

@@ -193,12 +193,6 @@ pub struct Created {
 /// what it had begun, but block-drbd may have left a resource Primary. After [`XenError::TimedOut`] anything is possible.
 ///
 /// `lock`, which must be held, lasts until the toolstack has ended, whatever becomes of us: nobody starts the domU a second time meanwhile.
-pub fn create(world: &dyn World, ts: Toolstack, config: &str, paused: bool, lock: &str) -> Result<Created, XenError> {
-    let call = creation(ts, config, paused, lock)?;
-    created(ts, &call, world.run(&call))
-}
-
-/// The call of [`create`], for whoever makes several at once.
 pub fn creation(ts: Toolstack, config: &str, paused: bool, lock: &str) -> Result<Call, XenError> {
     if !config.starts_with('/') || config.contains('=') || config.chars().any(char::is_control) {
         let why = "a config file is given by its full path, without = in it".to_string();

@@ -238,6 +238,11 @@ fn block_list_exits_0_for_an_unknown_domain() {
     assert_eq!(block_devices(&script(vec![("xl block-list 5", Says(0, dead, ""))]), Xl, 5).unwrap()[0].state, 6);
 }
 
+fn create(world: &Script, ts: Toolstack, config: &str, paused: bool, lock: &str) -> Result<Created, XenError> {
+    let call = creation(ts, config, paused, lock)?;
+    created(ts, &call, world.run(&call))
+}
+
 #[test]
 fn a_creation_and_what_it_says() {
     let said = recording!("xl-4.17-create.stderr.txt");

@@ -7,16 +7,11 @@ use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{Call, Held, LockError, To, World, drbd, here, xen};
 use crate::core::boot::Decision;
-use crate::core::boot::claim::{Deed, Proof, Stands, can_be_guarded, guarded, holds, proof, stands};
+use crate::core::boot::claim::{Deed, Proof, can_be_guarded, guarded, holds, proof};
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::facts::resources_of;
 use crate::core::names::ResourceName;
 use crate::core::xen::{Domain, Toolstack};
-use std::time::Duration;
-
-/// How long a domU's disks may take until they show whether they are dead. A guest connects them when its kernel is up; a backend that
-/// could not open its device is closed in a second.
-const OPENING_TIME: Duration = Duration::from_secs(3);
 
 /// A claim, up to the moment of its creation.
 pub enum Begun<'a> {
@@ -223,7 +218,7 @@ impl<'a> Claim<'a> {
             Deed::LookAgain => self.look_again()?,
             // By all claims of a batch together.
             Deed::Create => {}
-            Deed::LookAtIt => return self.look_at_it(),
+            Deed::LookAtIt => return create::look_at(world, self.toolstack(), &self.planned.domu, self.created.as_ref()),
             Deed::Destroy => {
                 if let Some(domain) = self.created.take() {
                     xen::destroy(world, self.toolstack(), domain.id, &domain.name).map_err(|e| e.to_string())?;
@@ -274,40 +269,6 @@ impl<'a> Claim<'a> {
     fn failed(&mut self, failed: Failed) -> String {
         self.theirs = failed.theirs;
         failed.why
-    }
-
-    /// The error: it is seen to be dead. What could not be seen is no reason to destroy it.
-    fn look_at_it(&mut self) -> Result<Option<String>, String> {
-        let world = self.setting.world;
-        let start = world.clock();
-        loop {
-            let domains = match create::domains(world, self.toolstack()) {
-                Ok(domains) => domains,
-                Err(why) => return Ok(Some(format!("it was created, and could not be looked at: {why}"))),
-            };
-            let Some(id) = self.created.as_ref().map(|d| Some(d.id)) else {
-                return Ok(Some("it was created, and could not be looked at".to_string()));
-            };
-            let ours = |d: &&Domain| d.name == self.planned.domu.as_str();
-            // It was rebooted from inside at once: the toolstack has given it another id.
-            if let Some(anew) = domains.iter().filter(ours).find(|d| Some(d.id) > id) {
-                return Ok(Some(format!("it was rebooted at once (id {})", anew.id)));
-            }
-            let domain = domains.iter().filter(ours).find(|d| Some(d.id) == id);
-            let blocks = match domain {
-                Some(domain) => match xen::block_devices(world, self.toolstack(), domain.id) {
-                    Ok(blocks) => blocks,
-                    Err(why) => return Ok(Some(format!("it runs, and its disks could not be looked at: {why}"))),
-                },
-                None => vec![],
-            };
-            match stands(domain, &blocks) {
-                Stands::Well => return Ok(None),
-                Stands::Dead(why) => return Err(why),
-                Stands::NotYet(what) if world.clock().saturating_sub(start) >= OPENING_TIME => return Ok(Some(what)),
-                Stands::NotYet(_) => world.rest(Duration::from_millis(500)),
-            }
-        }
     }
 
     /// The options of the operator's file again. What cannot be put back now stays

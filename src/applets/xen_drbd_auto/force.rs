@@ -1,10 +1,11 @@
 //! force-start: a person knows that the other Dom0 is dead, and says so. `xen-migrate failover` asks the same of the disks.
 
+use super::create::{self, Failed};
 use super::{Ended, Setting, claim, failed, round};
 use crate::adapters::boot::{self, Planned};
 use crate::adapters::drbd::{self, Why};
 use crate::adapters::look::{self, Ground};
-use crate::adapters::{LockError, To, xen};
+use crate::adapters::{LockError, To};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::Decision;
 use crate::core::boot::claim::{Proof, holds};
@@ -58,22 +59,31 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
     names.iter().for_each(|name| diary.guard(name, domu));
     diary.version = 1;
     boot::keep(world, &diary).map_err(failed)?;
-    let begun =
-        promote(setting, &ground, &names, &by_force).and_then(|()| claim::is_unchanged(world, config, planned)).and_then(|()| {
-            xen::create(world, ground.toolstack, &config.path(), false, &look::lock_name(domu)).map_err(|e| e.to_string())
-        });
-    // Roles and options as they were; with the domU there, only the options.
+    let begun = promote(setting, &ground, &names, &by_force)
+        .and_then(|()| claim::is_unchanged(world, config, planned))
+        .map_err(Failed::from)
+        .and_then(|()| create::create(world, ground.toolstack, planned));
+    // Roles and options as they were; with a domU of that name there, only the options.
+    let demote = begun.as_ref().is_err_and(|failed| !failed.theirs);
     for name in &names {
-        claim::give_back(setting, &mut diary, name, begun.is_err());
+        claim::give_back(setting, &mut diary, name, demote);
     }
-    if let Err(why) = begun {
-        let text =
-            format!("{domu} was not started: {why}\n  its disks were given back, as far as they could be: xen-drbd-auto status");
-        return Err(failed(text));
-    }
+    let remark = match begun {
+        Ok(remark) => remark,
+        Err(Failed { why, theirs: true }) => return Err(failed(format!("{domu} was not started by us: {why}"))),
+        Err(Failed { why, .. }) => {
+            let text = format!(
+                "{domu} was not started: {why}\n  its disks were given back, as far as they could be: xen-drbd-auto status"
+            );
+            return Err(failed(text));
+        }
+    };
     diary.note(&config.file, Some(domu.as_str()), Moment::from(world.now()), Outcome::Forced(format!("force-start: {reason}")));
     boot::keep(world, &diary).map_err(failed)?;
     world.say(To::Out, &format!("{domu} was started."));
+    if let Some(remark) = remark {
+        world.say(To::Err, &format!("note: {remark}"));
+    }
     Ok(0)
 }
 

@@ -5,7 +5,7 @@
 
 pub mod claim;
 pub mod cli;
-mod create;
+pub(in crate::applets) mod create;
 pub mod daemon;
 pub(super) mod force;
 mod keep;

@@ -9,11 +9,11 @@ use super::drive::{self, Drive};
 use super::witness::Witnesses;
 use super::{Ended, Setting, fleet};
 use crate::adapters::boot::{self, Planned};
-use crate::adapters::look::{self, Ground};
-use crate::adapters::{To, deeds, here, xen};
+use crate::adapters::look::Ground;
+use crate::adapters::{To, deeds, here};
 use crate::applets::exit::{Exit, Stop};
+use crate::applets::xen_drbd_auto::create::{self, Failed};
 use crate::applets::xen_drbd_auto::{self, force};
-use crate::core::boot::claim::{Stands, stands};
 use crate::core::boot::diary::Outcome;
 use crate::core::facts::{End, resources_of};
 use crate::core::migrate::Trip;
@@ -22,10 +22,6 @@ use crate::core::record::{Moment, Row, State};
 use crate::core::step::{Deed, Step};
 use crate::core::whereabouts::Fleet;
 use std::path::Path;
-use std::time::Duration;
-
-/// How long its disks may take until they show whether they are dead, as after a start at boot.
-const OPENING_TIME: Duration = Duration::from_secs(3);
 
 /// The verb.
 pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
@@ -84,9 +80,9 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
     };
     note(&drive, Deed::Note(row(State::Returning, names.clone())), "a crash from now on is known of")?;
     let begun = begin(setting, &ground, &path, &planned, &names, &by_force);
-    let left = put_back(setting, &drive, &names, begun.is_err());
+    let left = put_back(setting, &drive, &names, begun.as_ref().is_err_and(|failed| !failed.theirs));
     match begun {
-        Err(why) => {
+        Err(Failed { why, .. }) => {
             let before = match &end.row {
                 Some(before) if left.is_empty() => Deed::Note(before.clone()),
                 Some(before) => Deed::Note(Row { open: left.clone(), ..before.clone() }),
@@ -212,47 +208,15 @@ fn begin(
     planned: &Planned,
     names: &[ResourceName],
     by_force: &[ResourceName],
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, Failed> {
     let world = setting.world;
     let auto = xen_drbd_auto::Setting { world, toolstack: setting.toolstack, root: None, path: None, asked: None };
     force::promote(auto, ground, names, by_force)?;
-    // The toolstack reads it anew.
     match world.read(Path::new(path)) {
         Ok(bytes) if bytes == planned.bytes => {}
-        _ => return Err(format!("{path} was changed meanwhile")),
+        _ => return Err(format!("{path} was changed meanwhile").into()),
     }
-    let domu = planned.domu.as_str();
-    let created = xen::create(world, ground.toolstack, path, false, &look::lock_name(&planned.domu)).map_err(|e| e.to_string());
-    let theirs = created.as_ref().is_err_and(|why| why.contains("already"));
-    let start = world.clock();
-    loop {
-        let seen = xen::domains(world, ground.toolstack, false);
-        let domain = match (&seen, &created) {
-            (Ok(domains), _) => domains.iter().find(|d| d.name == domu),
-            // What could not be looked at is no reason to take it back.
-            (Err(why), Ok(_)) => return Ok(Some(format!("it was created, and could not be looked at: {why}"))),
-            (Err(why), Err(error)) => return Err(format!("{error}; and what is there now cannot be seen: {why}")),
-        };
-        let blocks = domain.map(|d| xen::block_devices(world, ground.toolstack, d.id)).transpose();
-        let verdict = match (&created, blocks) {
-            (Err(why), _) => Stands::Dead(why.clone()),
-            (Ok(_), Ok(blocks)) => stands(domain, &blocks.unwrap_or_default()),
-            (Ok(_), Err(why)) => return Ok(Some(format!("it runs, and its disks could not be looked at: {why}"))),
-        };
-        match verdict {
-            Stands::Well => return Ok(None),
-            Stands::NotYet(what) if world.clock().saturating_sub(start) >= OPENING_TIME => return Ok(Some(what)),
-            Stands::NotYet(_) => world.rest(Duration::from_millis(500)),
-            Stands::Dead(why) => {
-                // There was none when we took its lock, so this one is ours, unless the toolstack says that the name was taken.
-                let gone = domain.filter(|_| !theirs).map(|d| xen::destroy(world, ground.toolstack, d.id, domu));
-                return Err(match gone {
-                    Some(Err(error)) => format!("{why}; and what was created could not be destroyed: {error}"),
-                    _ => why,
-                });
-            }
-        }
-    }
+    create::create(world, ground.toolstack, planned)
 }
 
 /// Roles and options as they were; with the domU there, only the options. What could not be put back is returned.
