@@ -20,8 +20,8 @@ const MARK: &str = "/run/xen-migrate/going-down";
 /// What the purpose of the lock says then.
 pub(super) const PURPOSE: &str = "for the shutdown of this Dom0";
 
-/// Without a deadline, this is how long a domU is waited for that is just coming in.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Without a deadline, this is how long a domU is waited for that is on its way.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the sender of a domU that is here may take to tell that it has arrived.
 const TELLING: Duration = Duration::from_secs(15);

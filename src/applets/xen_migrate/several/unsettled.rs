@@ -3,12 +3,14 @@
 use super::going::Fleet;
 use super::{Errand, down, objection};
 use crate::adapters::look::All;
+use crate::adapters::{Nap, To};
 use crate::applets::exit::Exit;
 use crate::applets::xen_migrate::{Setting, drive, recover};
 use crate::core::fleet::Left;
 use crate::core::migrate::check::Check;
 use crate::core::names::DomuName;
 use crate::core::record::{Row, State};
+use std::time::Duration;
 
 impl Errand<'_> {
     /// What an earlier run left in flight is settled first, as `recover` does it.
@@ -28,7 +30,7 @@ impl Errand<'_> {
                 continue;
             }
             // Its own tool, or what that has left behind, still does it: recover would find the same.
-            if let Some((seen, advice)) = on_its_way(setting, row) {
+            if let Some((seen, advice)) = self.still_on_its_way(setting, row) {
                 let list = vec![objection(Check::Flight, seen, "no migration in flight", advice)];
                 unsettled.left.push(Left { domu: domu.clone(), against: vec![(all.ground.host.clone(), list)] });
                 unsettled.domus.push(domu.clone());
@@ -48,6 +50,28 @@ impl Errand<'_> {
             }
         }
         unsettled
+    }
+
+    /// Waits for a journey at which somebody is at work; what is to be said of one that does not end so soon. What a killed tool has left
+    /// behind ends by itself, and run again this completes the job.
+    fn still_on_its_way(&self, setting: Setting<'_>, row: &Row) -> Option<(String, String)> {
+        let world = setting.world;
+        // Who goes down has others to send meanwhile, and waits at the end.
+        let patience = if self.goes_down() { Duration::ZERO } else { down::PATIENCE };
+        let until = world.clock() + self.which().deadline.map_or(patience, |time| time.min(patience));
+        let mut told = false;
+        while let Some(said) = on_its_way(setting, row) {
+            if world.clock() >= until {
+                return Some(said);
+            }
+            if !std::mem::replace(&mut told, true) {
+                world.say(To::Err, &format!("{} is still on its way, and waited for", row.domu));
+            }
+            if world.nap(Duration::from_secs(1)) == Nap::Stopped {
+                return Some(said);
+            }
+        }
+        None
     }
 }
 
