@@ -178,6 +178,11 @@ pub fn diary(world: &dyn World) -> Diary {
     })
 }
 
+/// The same for whoever must tell what could not be seen from what was not decided: the error says why it could not be read.
+pub fn diary_or_why(world: &dyn World) -> Result<Diary, String> {
+    read_diary(world).map_err(|damage| damage.why)
+}
+
 /// The same for whoever will write it anew: a damaged file is put aside first, for it may hold which options are to be put back.
 pub fn diary_to_go_on(world: &dyn World) -> Diary {
     read_diary(world).unwrap_or_else(|damage| {

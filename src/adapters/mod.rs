@@ -31,6 +31,9 @@ static ENGLISH: Tongue = Tongue::english();
 /// What [`World::lock_holder`] says of a process that has its lock and does nothing until it hears SIGCONT.
 pub const STOPPED: &str = "stopped, state T";
 
+/// How [`World::lock_holder`] begins where the lock could not be asked, so that nobody knows whether it is held.
+pub const PERHAPS: &str = "somebody, perhaps";
+
 /// What can be done to the world, and nothing else.
 ///
 /// Paths are the absolute paths of the design (`/etc/xen/…`); the world puts its root in front of them.
@@ -108,8 +111,8 @@ pub trait World {
     /// Takes a lock by its name, without waiting. `purpose` (one line) is shown to whoever finds it taken.
     fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError>;
 
-    /// Who holds a lock, if anybody does, as a sentence for a person. A lock that cannot be asked counts as held. Of a holder that is
-    /// stopped (SIGSTOP, Ctrl-Z) the sentence contains [`STOPPED`].
+    /// Who holds a lock, if anybody does, as a sentence for a person. A lock that cannot be asked counts as held, and the
+    /// sentence begins with [`PERHAPS`]. Of a holder that is stopped (SIGSTOP, Ctrl-Z) the sentence contains [`STOPPED`].
     fn lock_holder(&self, name: &str) -> Option<String>;
 
     /// Ends the programs that the holder of a lock has started, with SIGTERM and then SIGKILL; the holder sees them end.

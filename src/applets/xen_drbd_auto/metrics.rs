@@ -5,7 +5,7 @@
 //! known is left out, and never 0.
 
 use super::{Ended, Setting};
-use crate::adapters::{To, boot, store};
+use crate::adapters::{PERHAPS, To, boot, store};
 use crate::applets::xen_migrate::took::{self, Took};
 use crate::core::boot::diary::{Diary, Entry, Pages};
 use crate::core::record::{Moment, Record, State};
@@ -15,8 +15,8 @@ use std::fmt::Write;
 pub fn print(setting: Setting<'_>) -> Ended {
     let world = setting.world;
     let seen = Seen {
-        diary: boot::diary(world),
-        daemon: world.lock_holder(boot::DAEMON).is_some(),
+        diary: boot::diary_or_why(world).ok(),
+        daemon: world.lock_holder(boot::DAEMON),
         record: store::record(world).ok(),
         took: took::last(world),
         now: Moment::from(world.now()),
@@ -27,8 +27,9 @@ pub fn print(setting: Setting<'_>) -> Ended {
 
 /// What is counted.
 struct Seen {
-    diary: Diary,
-    daemon: bool,
+    /// `None`: it cannot be read.
+    diary: Option<Diary>,
+    daemon: Option<String>,
     /// `None`: it is damaged, and says nothing.
     record: Option<Record>,
     took: Option<Took>,
@@ -52,30 +53,30 @@ impl Seen {
     }
 
     fn of_the_boot(&self, page: &mut Page) {
-        let domus = &self.diary.domus;
+        let daemon_is_known = !self.daemon.as_ref().is_some_and(|who| who.starts_with(PERHAPS));
+        if daemon_is_known {
+            page.one("xen_drbd_daemon_up", "Whether the waiting daemon is there.", u64::from(self.daemon.is_some()));
+        }
+        let Some(diary) = &self.diary else { return };
+        let domus = &diary.domus;
         page.family("xen_drbd_domus", "DomUs of /etc/xen/drbd-auto, by the last decision.");
         for word in DECISIONS {
             let those = domus.values().filter_map(|p| p.entries.last()).filter(|e| e.outcome.word() == word);
             page.sample(&[("decision", word)], those.count() as u64);
         }
         // Where somebody has ended the waiting, nobody waits, and no alarm is meant to tell so.
-        if self.diary.waiting().next().is_some() && self.diary.stopped.is_none() {
+        if diary.waiting().next().is_some() && diary.stopped.is_none() {
             page.family("xen_drbd_waiting_seconds", "How long a domU has been waiting to be started.");
-            for (file, pages) in self.diary.waiting() {
+            for (file, pages) in diary.waiting() {
                 let name = pages.domu.as_deref().unwrap_or(file);
                 page.sample(&[("domu", name), ("file", file)], self.now.0.saturating_sub(waits_since(pages)));
             }
         }
-        page.one("xen_drbd_daemon_up", "Whether the waiting daemon is there.", u64::from(self.daemon));
-        page.one("xen_drbd_daemon_wanted", "Whether there is something to wait for.", u64::from(self.diary.wants_a_daemon()));
-        if let Some(at) = self.diary.next_look.filter(|_| self.daemon) {
+        page.one("xen_drbd_daemon_wanted", "Whether there is something to wait for.", u64::from(diary.wants_a_daemon()));
+        if let Some(at) = diary.next_look.filter(|_| self.daemon.is_some()) {
             page.one("xen_drbd_next_look_timestamp_seconds", "When the daemon looks again at the latest.", at.0);
         }
-        page.one(
-            "xen_drbd_guards",
-            "DRBD resources under a guard that a claim has not taken off.",
-            self.diary.guarded.len() as u64,
-        );
+        page.one("xen_drbd_guards", "DRBD resources under a guard that a claim has not taken off.", diary.guarded.len() as u64);
     }
 
     fn of_the_record(&self, page: &mut Page) {
@@ -171,7 +172,13 @@ mod tests {
         };
         let rows = vec![row("db", State::Away, &[]), row("ftp", State::Away, &["r0", "r1"]), row("x", State::Visiting, &[])];
         let took = Took { domu: "db".parse().unwrap(), host: "dom0-beta".parse().unwrap(), seconds: 42, ended: Moment(50) };
-        Seen { diary, daemon: true, record: Some(Record { rows }), took: Some(took), now: Moment(400) }
+        Seen {
+            diary: Some(diary),
+            daemon: Some("waiting".into()),
+            record: Some(Record { rows }),
+            took: Some(took),
+            now: Moment(400),
+        }
     }
 
     #[test]
@@ -205,9 +212,18 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_seen_is_no_zero() {
+        let text = Seen { diary: None, ..seen() }.text();
+        assert!(!text.contains("xen_drbd_domus") && !text.contains("xen_drbd_daemon_wanted"), "{text}");
+        let text = Seen { daemon: Some(format!("{PERHAPS}: Permission denied")), ..seen() }.text();
+        assert!(!text.contains("xen_drbd_daemon_up") && text.contains("xen_drbd_domus"), "{text}");
+        well_formed(&text);
+    }
+
+    #[test]
     fn it_is_what_prometheus_reads() {
         well_formed(&seen().text());
-        well_formed(&Seen { diary: Diary::default(), daemon: false, record: None, took: None, now: Moment(0) }.text());
+        well_formed(&Seen { diary: Some(Diary::default()), daemon: None, record: None, took: None, now: Moment(0) }.text());
         for wrong in [
             "a 1\n",
             "# HELP a x\n# TYPE a gauge\na 1\na 1\n",

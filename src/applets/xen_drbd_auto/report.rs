@@ -2,7 +2,7 @@
 
 use super::{Ended, Setting};
 use crate::adapters::foreign::Foreign;
-use crate::adapters::{STOPPED, To, World, boot};
+use crate::adapters::{PERHAPS, STOPPED, To, World, boot};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Entry};
 use crate::core::names::DomuName;
@@ -13,14 +13,16 @@ use serde_json::json;
 const LATE: u64 = 60;
 
 /// One line a domU, and the daemon. The exit code is the LSB's: 0 it waits or need not, 1 it died or hangs although somebody waits, 3 nothing
-/// was decided since the boot, or somebody ended the waiting.
+/// was decided since the boot, or somebody ended the waiting, 4 it could not be seen.
 pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     let world = setting.world;
-    let diary = boot::diary(world);
-    let daemon = world.lock_holder(boot::DAEMON);
+    let Seen { diary, daemon, working, unseen } = Seen::look(world);
     let foreign = Foreign::look(world);
     let late = late(world, &diary).filter(|_| daemon.is_some());
     let code = match &daemon {
+        _ if !unseen.is_empty() => 4,
+        // A first start may be creating for minutes, and whoever waits is handed on at its end.
+        None if working.is_some() => 0,
         Some(_) if late.is_some() => 1,
         Some(_) => 0,
         None if diary.version == 0 => 3,
@@ -56,6 +58,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
             "guarded": diary.guarded.keys().map(|r| r.as_str()).collect::<Vec<_>>(),
             "domus": domus,
             "notes": foreign.of_all(),
+            "unseen": unseen,
         });
         world.say(To::Machine, &all.to_string());
         return Ok(code);
@@ -68,7 +71,17 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         let evidence = last.outcome.evidence().lines().next().unwrap_or_default();
         world.say(To::Out, &format!("{name:width$}  {:8}  {evidence}  (since {})", last.outcome.word(), last.since));
     }
-    world.say(To::Out, &daemon_line(&diary, daemon.as_deref()));
+    for why in &unseen {
+        world.say(To::Err, &format!("not seen: {why}"));
+    }
+    match (&daemon, &working) {
+        // What it said of a daemon would be a guess.
+        _ if !unseen.is_empty() => {
+            world.say(To::Err, "try, as root: xen-drbd-auto start   (everything is looked at anew; no domU is touched that runs)")
+        }
+        (None, Some(who)) => world.say(To::Out, &format!("at work just now: {who}")),
+        _ => world.say(To::Out, &daemon_line(&diary, daemon.as_deref())),
+    }
     if let Some(at) = late {
         world.say(
             To::Out,
@@ -93,6 +106,33 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         world.say(To::Out, &format!("note: {note}"));
     }
     Ok(code)
+}
+
+/// What there is to report.
+struct Seen {
+    diary: Diary,
+    daemon: Option<String>,
+    /// Who makes a round.
+    working: Option<String>,
+    /// What could not be seen, and why.
+    unseen: Vec<String>,
+}
+
+impl Seen {
+    fn look(world: &dyn World) -> Seen {
+        let mut unseen = Vec::new();
+        let diary = boot::diary_or_why(world).unwrap_or_else(|why| {
+            unseen.push(why);
+            Diary::default()
+        });
+        let mut holder = |name| {
+            let holder = world.lock_holder(name);
+            unseen.extend(holder.iter().filter(|who| who.starts_with(PERHAPS)).map(|who| format!("the lock {name}: {who}")));
+            holder
+        };
+        let (daemon, working) = (holder(boot::DAEMON), holder(boot::ROUND));
+        Seen { diary, daemon, working, unseen }
+    }
 }
 
 /// When the daemon should have looked, where it is late.

@@ -196,7 +196,7 @@ fn planted_links_are_not_followed() {
     let folder = root.path().join("run/xen-migrate");
     symlink(&victim, folder.join("web.lock")).unwrap();
     assert!(matches!(real.lock("web", "x"), Err(LockError::Io(_))));
-    assert!(real.lock_holder("web").is_some_and(|who| who.contains("cannot be asked")));
+    assert!(real.lock_holder("web").is_some_and(|who| who.starts_with(crate::adapters::PERHAPS)));
     // A link to nowhere would make a file there.
     symlink(root.path().join("made"), folder.join("nowhere.lock")).unwrap();
     assert!(real.lock("nowhere", "x").is_err());
