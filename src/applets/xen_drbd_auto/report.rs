@@ -75,6 +75,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
         world.say(To::Err, &format!("not seen: {why}"));
     }
     match (&daemon, &working) {
+        (Some(who), _) if !who.starts_with(PERHAPS) => world.say(To::Out, &daemon_line(&diary, daemon.as_deref())),
         // What it said of a daemon would be a guess.
         _ if !unseen.is_empty() => {
             world.say(To::Err, "try, as root: xen-drbd-auto start   (everything is looked at anew; no domU is touched that runs)")
