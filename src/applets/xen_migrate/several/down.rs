@@ -76,14 +76,12 @@ impl Errand<'_> {
         let world = setting.world;
         let until = until.unwrap_or_else(|| world.clock() + PATIENCE);
         let comes = |row: &&Row| matches!(row.state, State::Arriving | State::Returning);
-        let at_work =
-            |row: &Row| [receive_lock_name(&row.domu), lock_name(&row.domu)].iter().any(|lock| world.lock_holder(lock).is_some());
         let mut quiet_since = None;
         let mut told = false;
         loop {
             let Ok(record) = store::record(world) else { return };
             let rows: Vec<&Row> = record.rows.iter().filter(comes).collect();
-            let quiet = !rows.iter().any(|row| at_work(row));
+            let quiet = !rows.iter().any(|row| at_work(setting, row).is_some());
             quiet_since = if quiet { quiet_since.or(Some(world.clock())) } else { None };
             let told_enough = quiet_since.is_some_and(|since| world.clock().saturating_sub(since) >= TELLING);
             if rows.is_empty() || told_enough || world.clock() >= until {
