@@ -3,7 +3,7 @@
 use super::exit::{Exit, Stop};
 use super::help;
 use crate::adapters::{To, World};
-use crate::core::names::{BadName, DomuName};
+use crate::core::names::{BadName, DomuName, HostName};
 use crate::core::xen::Toolstack;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser};
@@ -72,6 +72,11 @@ pub fn domu(word: &str) -> Result<DomuName, String> {
     if word == "ALL" {
         return Err("not in this version: one domU at a time".to_string());
     }
+    word.parse().map_err(|bad: BadName| bad.why.to_string())
+}
+
+/// A host's name, for clap.
+pub fn host(word: &str) -> Result<HostName, String> {
     word.parse().map_err(|bad: BadName| bad.why.to_string())
 }
 

@@ -1,7 +1,7 @@
 //! The command line of xen-drbd-auto.
 
-use crate::applets::cli::{Everywhere, domu};
-use crate::core::names::DomuName;
+use crate::applets::cli::{Everywhere, domu, host};
+use crate::core::names::{DomuName, HostName};
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroU8;
 
@@ -102,12 +102,34 @@ Examples:
 
 const FORCE: &str = "\
 First make sure, by its power switch or by eye, that the other host does not
-run it. It is refused while that host is seen Primary. If it runs there all
-the same, it runs twice, and what one of the two writes from now on is lost;
-what only the other host has written is lost in any case.
+run it. Every Dom0 that DRBD, the table or the record names is asked over ssh.
+It is refused while one of them has it, while DRBD shows a Primary anywhere,
+and while a host that is cut off is not silent: one that refuses, or does not
+let us in, is up. Where more than one is cut off and silent, each must be
+named with --dead. If it runs there all the same, it runs twice, and what one
+of the two writes from now on is lost; what only the other host has written is
+lost in any case.
 
 Examples:
+  xen-drbd-auto force-start web --reason 'dom0-beta burnt down' --dry-run
   xen-drbd-auto force-start web --reason 'dom0-beta burnt down'";
+
+/// The arguments of `force-start`.
+#[derive(Debug, Args)]
+pub struct ForceStart {
+    /// The domU
+    #[arg(value_parser = domu)]
+    pub domu: DomuName,
+    /// How you know; it goes into the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// A host that DRBD names for its disks, and that you know to be dead; may be repeated
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    pub dead: Vec<HostName>,
+    /// Ask and look, and say what would be lost; touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// How a person, or the boot, wants the domUs to be started; the daemon goes on with that.
 #[derive(Debug, Clone, Copy, Args)]
@@ -161,14 +183,7 @@ pub enum Verb {
     },
     /// Start a domU although its peer cannot be asked, because you know that the other host is dead
     #[command(name = "force-start", after_help = FORCE)]
-    ForceStart {
-        /// The domU
-        #[arg(value_parser = domu)]
-        domu: DomuName,
-        /// How you know; it goes into the log
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-    },
+    ForceStart(ForceStart),
     /// Wait in the foreground: what `start` leaves in the background, and what the systemd unit runs
     #[command(hide = true)]
     Daemon {

@@ -1,24 +1,28 @@
-//! force-start: a person knows that the other Dom0 is dead, and says so. `xen-migrate failover` asks the same of the disks.
+//! force-start: a person knows that the other Dom0 is dead, and says so. `xen-migrate failover` asks the same of the disks, and both ask who
+//! could know ([`Witnesses`]).
 
+use super::cli::ForceStart;
 use super::create::{self, Failed};
 use super::{Ended, Setting, claim, failed, round};
 use crate::adapters::boot::{self, Planned};
 use crate::adapters::drbd::{self, Why};
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{LockError, To};
+use crate::applets::Surroundings;
 use crate::applets::exit::{Exit, Stop};
+use crate::applets::xen_migrate::{self, witness::Witnesses};
 use crate::core::boot::Decision;
-use crate::core::boot::claim::{Proof, holds};
+use crate::core::boot::claim::{Proof, holds, unshown};
 use crate::core::boot::diary::{Diary, Outcome};
-use crate::core::drbd::{Connection, Disk, Peer, Replica, Role};
+use crate::core::drbd::{Configured, Connection, Disk, Peer, Replica, Role};
 use crate::core::facts::resources_of;
-use crate::core::names::{DomuName, ResourceName};
+use crate::core::names::{HostName, ResourceName};
 use crate::core::record::Moment;
 
 /// Starts it, unless a peer is *seen* Primary, or the domU is here, or the local disk is not whole.
-pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
+pub fn start(setting: Setting<'_>, args: &ForceStart) -> Ended {
     let world = setting.world;
-    let reason = reason.trim();
+    let (domu, reason) = (&args.domu, args.reason.trim());
     if reason.is_empty() || reason.chars().any(char::is_control) {
         return Err(Stop::new(Exit::Usage, "--reason: say in a few words how you know that the other host is dead"));
     }
@@ -49,10 +53,10 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
     let mut diary = boot::diary_to_go_on(world);
     let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
     let by_force = may(&ground, planned, &names, &diary)?;
-    for name in &names {
-        if let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name) {
-            world.say(To::Err, &format!("{name}: {}", lost(replica)));
-        }
+    ask_who_could_know(setting, &ground, args, &names, &by_force)?.iter().for_each(|line| world.say(To::Err, line));
+    if args.dry_run {
+        world.say(To::Out, "Nothing was touched (--dry-run); without it, it would be started here now.");
+        return Ok(0);
     }
     world.say(To::Log, &format!("force-start {domu}: {reason}"));
     // A crash from now on is known of; a second force-start takes it up.
@@ -85,6 +89,28 @@ pub fn start(setting: Setting<'_>, domu: &DomuName, reason: &str) -> Ended {
         world.say(To::Err, &format!("note: {remark}"));
     }
     Ok(0)
+}
+
+/// Whatever another Dom0 shows of it is stronger than a person's word, and so is that it answers at all. What a person is to be told
+/// otherwise.
+fn ask_who_could_know(
+    setting: Setting<'_>,
+    ground: &Ground,
+    args: &ForceStart,
+    names: &[ResourceName],
+    by_force: &[ResourceName],
+) -> Result<Vec<String>, Stop> {
+    let around = Surroundings::default();
+    let asking = xen_migrate::Setting { world: setting.world, toolstack: setting.toolstack, around: &around, events: None };
+    let end = ground.end(setting.world, &args.domu, names, true).map_err(|e| failed(format!("{e}\n  nothing was touched")))?;
+    let witnesses = Witnesses::ask(asking, &end, &args.dead, "xen-drbd-auto force-start")?;
+    witnesses.nobody_has_it(&end)?;
+    witnesses.nobody_lives(ground, by_force)?;
+    // A single one that is silent is the one that is meant.
+    let silent = witnesses.silent(ground, by_force);
+    let dead = if silent.len() == 1 { &silent } else { &args.dead };
+    witnesses.all_are_dead(ground, by_force, dead)?;
+    Ok(price(ground, &witnesses, names, &silent))
 }
 
 /// Primary, under the guard where the peer can be asked; and another look, for a person's word is no proof either.
@@ -172,16 +198,46 @@ pub(in crate::applets) fn may(
         {
             return refused(format!("{name} is {} here: there is no whole disk to start from", volume.disk));
         }
-        if !replica.is_connected() {
+        let Some(file) = ground.drbd.file(name) else { return refused(format!("drbd.conf here does not know {name}")) };
+        if let Some(why) = odd(replica, file) {
+            return refused(why);
+        }
+        if !replica.is_connected() || !file.unshown_peers(replica).is_empty() {
             by_force.push(name.clone());
         }
     }
     Ok(by_force)
 }
 
-/// What is lost when the person is wrong.
-pub(in crate::applets) fn lost(replica: &Replica) -> String {
-    let away: Vec<&str> = replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(Peer::called).collect();
+/// What no person's word can make up for: what it is that DRBD tells, or half of the domU's disks.
+fn odd(replica: &Replica, file: &Configured) -> Option<String> {
+    let is_odd = replica.strange.is_some() || !file.unshown_volumes(replica).is_empty();
+    unshown(replica, file).filter(|_| is_odd)
+}
+
+/// Who was not heard, and what is lost when the person is wrong. `dead`: those that are cut off and said to be dead.
+pub(in crate::applets) fn price(
+    ground: &Ground,
+    witnesses: &Witnesses,
+    names: &[ResourceName],
+    dead: &[HostName],
+) -> Vec<String> {
+    let mut lines: Vec<String> = witnesses.unheard().into_iter().map(|(host, why)| format!("not heard: {host}: {why}")).collect();
+    for name in names {
+        let replica = ground.drbd.replicas.iter().find(|r| r.resource == *name);
+        if let (Some(replica), Some(file)) = (replica, ground.drbd.file(name)) {
+            lines.push(format!("{name}: {}", lost(replica, file)));
+        }
+    }
+    lines.extend(dead.iter().map(|dead| format!("What {dead} has written since it was cut off is not here, and will be lost.")));
+    lines
+}
+
+/// What is lost of one resource when the person is wrong.
+fn lost(replica: &Replica, file: &Configured) -> String {
+    let shown = replica.peers.iter().filter(|p| p.connection != Connection::Connected).map(Peer::called);
+    let unshown = file.unshown_peers(replica).into_iter().map(|p| p.name.as_deref().unwrap_or("another host"));
+    let away: Vec<&str> = shown.chain(unshown).collect();
     match (away.is_empty(), replica.is_up_to_date()) {
         (true, _) => "every peer is connected; nothing is lost".to_string(),
         (false, true) => format!(

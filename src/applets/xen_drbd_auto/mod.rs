@@ -66,7 +66,7 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         Verb::Status { metrics: true, .. } => metrics::print(setting),
         Verb::Status { json, .. } => report::status(setting, *json),
         Verb::Explain { domu } => report::explain(setting, domu),
-        Verb::ForceStart { domu, reason } => force::start(setting, domu, reason),
+        Verb::ForceStart(args) => force::start(setting, args),
         Verb::Daemon { start, .. } => daemon::run(setting, *start),
         Verb::Keep { limit, words } => Ok(keep::keep(world, *limit, words)),
         Verb::Bound { parent, words } => Ok(keep::bound(world, *parent, words)),

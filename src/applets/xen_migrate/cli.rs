@@ -1,7 +1,7 @@
 //! The command line of xen-migrate.
 
 use super::several;
-use crate::applets::cli::{Everywhere, all_or_names, domu};
+use crate::applets::cli::{Everywhere, all_or_names, domu, host};
 use crate::applets::exit::Stop;
 use crate::core::migrate::check::Check as Overruled;
 use crate::core::names::{DomuName, HostName};
@@ -226,10 +226,6 @@ pub struct Setup {
 
 fn one_or_none(word: &str) -> Result<DomuName, String> {
     if word == "ALL" { Err("without a name it settles all".to_string()) } else { domu(word) }
-}
-
-pub(super) fn host(word: &str) -> Result<HostName, String> {
-    word.parse().map_err(|bad: crate::core::names::BadName| bad.why.to_string())
 }
 
 fn check(word: &str) -> Result<Overruled, String> {

@@ -37,7 +37,7 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
     if let Some(exit) = already(setting, &end)? {
         return Ok(exit);
     }
-    let witnesses = Witnesses::ask(setting, &end, &args.dead)?;
+    let witnesses = Witnesses::ask(setting, &end, &args.dead, "xen-migrate failover")?;
     witnesses.nobody_has_it(&end)?;
     let dead = dead_host(&end, &witnesses.fleet).ok_or_else(|| {
         let text = format!(
@@ -187,17 +187,8 @@ fn tell_the_price(
     names: &[ResourceName],
     (dead, cut_off): (&[HostName], bool),
 ) {
-    for (host, why) in witnesses.unheard() {
-        drive.tell(&format!("not heard: {host}: {why}"));
-    }
-    for name in names {
-        if let Some(replica) = ground.drbd.replicas.iter().find(|r| r.resource == *name) {
-            drive.tell(&format!("{name}: {}", force::lost(replica)));
-        }
-    }
-    for dead in dead.iter().filter(|_| cut_off) {
-        drive.tell(&format!("What {dead} has written since it was cut off is not here, and will be lost."));
-    }
+    let dead = if cut_off { dead } else { &[] };
+    force::price(ground, witnesses, names, dead).iter().for_each(|line| drive.tell(line));
 }
 
 /// Primary, created, and looked at. The text is what a person should know although it runs.

@@ -22,7 +22,7 @@ pub mod status;
 pub mod took;
 mod voice;
 pub mod where_is;
-mod witness;
+pub(in crate::applets) mod witness;
 
 use super::Surroundings;
 use super::exit::{Exit, Stop};

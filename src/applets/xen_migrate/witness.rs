@@ -18,31 +18,34 @@ use crate::core::survey::{Scope, Survey};
 use crate::core::whereabouts::{Asked, Fleet};
 
 /// What they have said.
-pub(super) struct Witnesses {
+pub(in crate::applets) struct Witnesses {
     domu: DomuName,
     us: HostName,
     heard: Heard,
     /// The same, as a person reads it.
     pub fleet: Fleet,
-    /// The other hosts that DRBD names for each resource.
-    partners: Vec<(ResourceName, Vec<HostName>)>,
+    /// Who else has each resource.
+    partners: Vec<Partners>,
+    /// What a person has typed, but for the reason: it is said again where something must be done first.
+    again: String,
 }
 
 impl Witnesses {
     /// Asks all of them, and whom a person names besides. Without the dedicated key they are asked as well: who lives does not let us in,
-    /// and who is dead is silent.
-    pub(super) fn ask(setting: Setting<'_>, end: &End, dead: &[HostName]) -> Result<Witnesses, Stop> {
+    /// and who is dead is silent. `command` is what the person has typed, as far as the domU's name.
+    pub(in crate::applets) fn ask(setting: Setting<'_>, end: &End, dead: &[HostName], command: &str) -> Result<Witnesses, Stop> {
         let domu = end.domu.clone();
+        let again = dead.iter().fold(format!("{command} {domu}"), |again, host| format!("{again} --dead {host}"));
         let scope = Scope { domus: vec![(domu.clone(), vec![])], health: false };
         let here = survey::survey(setting.world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
         let partners = partners(end);
         let mut hosts = fleet::hosts(setting, &here.host)?;
-        let named = partners.iter().flat_map(|(_, hosts)| hosts);
+        let named = partners.iter().flat_map(|partners| &partners.hosts);
         named.chain(dead).for_each(|host| fleet::add(&mut hosts, &here.host, host));
         let heard = fleet::hear(setting, &here, std::slice::from_ref(&domu), hosts);
         let asked = heard.iter().cloned().map(|(host, answer)| Asked { host, answer: answer.map_err(fleet::why) });
         let fleet = crate::core::whereabouts::fleet(&here, &asked.collect::<Vec<_>>(), std::slice::from_ref(&domu));
-        Ok(Witnesses { domu, us: here.host, heard, fleet, partners })
+        Ok(Witnesses { domu, us: here.host, heard, fleet, partners, again })
     }
 
     /// Those that answer, this Dom0 left out.
@@ -56,7 +59,7 @@ impl Witnesses {
     }
 
     /// Whatever an answering Dom0 shows of it is stronger than a person's word.
-    pub(super) fn nobody_has_it(&self, end: &End) -> Result<(), Stop> {
+    pub(in crate::applets) fn nobody_has_it(&self, end: &End) -> Result<(), Stop> {
         let domu = &self.domu;
         let refused = |text: String| self.refused(&text, "");
         let mut copies = self.fleet.domus.iter().filter(|line| line.domu == *domu).flat_map(|line| &line.copies);
@@ -72,13 +75,14 @@ impl Witnesses {
         }
         for survey in self.surveys() {
             let host = &survey.host;
-            if let Some(replica) = survey.replicas.iter().find(|r| r.role == Role::Primary) {
+            let replicas = || survey.replicas.iter().filter(|r| self.may_have(&r.resource, host));
+            if let Some(replica) = replicas().find(|r| r.role == Role::Primary) {
                 let text = format!("{host} answers, and has {} Primary\n  look there: fuser -v /dev/drbd*", replica.resource);
                 return refused(text);
             }
             // A third replica may see what we cannot.
             let seen = |r: &Replica, p: &Peer| p.role == Role::Primary && !self.is_us(end, survey, r, p);
-            if let Some((replica, peer)) = survey.replicas.iter().find_map(|r| Some((r, r.peers.iter().find(|p| seen(r, p))?))) {
+            if let Some((replica, peer)) = replicas().find_map(|r| Some((r, r.peers.iter().find(|p| seen(r, p))?))) {
                 return refused(format!("{host} sees {} Primary on {}: it may run there", replica.resource, peer.called()));
             }
             if let Some(row) = survey.row(domu).filter(|row| row.state.in_flight()) {
@@ -104,13 +108,14 @@ impl Witnesses {
 
     /// A host that has said anything is not dead, and the disk of one that only DRBD is cut off from may be the newer one. Where every
     /// peer of every disk is connected and Secondary, DRBD has answered for all of them.
-    pub(super) fn nobody_lives(&self, ground: &Ground, by_force: &[ResourceName]) -> Result<(), Stop> {
+    pub(in crate::applets) fn nobody_lives(&self, ground: &Ground, by_force: &[ResourceName]) -> Result<(), Stop> {
         for survey in self.surveys() {
-            let apart = |r: &&Replica| by_force.contains(&r.resource) && cut_off(ground, &r.resource, &survey.host);
+            let ours = |name: &ResourceName| by_force.contains(name) && self.may_have(name, &survey.host);
+            let apart = |r: &&Replica| ours(&r.resource) && cut_off(ground, &r.resource, &survey.host);
             if let Some(replica) = survey.replicas.iter().find(apart) {
                 let (name, host) = (&replica.resource, &survey.host);
                 let text = format!("{host} is not dead, it answers; {name} is only cut off from it ({})", replica.in_words());
-                return self.refused(&text, &format!("\n  mend the link, then on both: drbdadm connect {name}"));
+                return self.refused(&text, &format!("\n  mend the link, then on both: drbdadm adjust {name}"));
             }
         }
         if by_force.is_empty() {
@@ -132,26 +137,41 @@ impl Witnesses {
             let seen: Vec<&str> = seen.lines().map(str::trim).collect();
             let advice = advice.unwrap_or_else(|| format!("xen-migrate ping {host}"));
             let next = format!(
-                "\n  let it answer: {advice}\n  or make sure by its power switch that it is off, and so silent; then again: xen-migrate failover \
-                 {domu} --reason …"
+                "\n  let it answer: {advice}\n  or make sure by its power switch that it is off, and so silent; then again: {} \
+                 --reason …",
+                self.again
             );
             return self.refused(&format!("{host} is not silent, so it may be up and run {domu}: {}", seen.join("; ")), &next);
         }
         Ok(())
     }
 
-    /// Every host that DRBD names for a disk, and that is neither connected nor answers, could run it: a person has said of each that it
-    /// is dead.
-    pub(super) fn all_are_dead(&self, ground: &Ground, by_force: &[ResourceName], dead: &[HostName]) -> Result<(), Stop> {
+    /// The hosts that DRBD names for these disks and that are neither connected nor answer: each could run it.
+    pub(in crate::applets) fn silent(&self, ground: &Ground, by_force: &[ResourceName]) -> Vec<HostName> {
+        let mut silent: Vec<HostName> = Vec::new();
+        by_force.iter().flat_map(|name| self.silent_of(ground, name)).for_each(|host| fleet::add(&mut silent, &self.us, host));
+        silent
+    }
+
+    fn silent_of<'a>(&'a self, ground: &'a Ground, name: &'a ResourceName) -> impl Iterator<Item = &'a HostName> {
+        self.partners_of(name).iter().filter(move |host| !is_connected(ground, name, host) && !self.answers(host))
+    }
+
+    /// A person has said of each of those that it is dead.
+    pub(in crate::applets) fn all_are_dead(
+        &self,
+        ground: &Ground,
+        by_force: &[ResourceName],
+        dead: &[HostName],
+    ) -> Result<(), Stop> {
         let domu = &self.domu;
         for name in by_force {
             let said = |host: &HostName| dead.iter().any(|d| d.same_host(host));
-            let unheard = |host: &&HostName| !is_connected(ground, name, host) && !self.answers(host) && !said(host);
-            if let Some(host) = self.partners_of(name).iter().find(unheard) {
+            if let Some(host) = self.silent_of(ground, name).find(|host| !said(host)) {
                 let text = format!(
                     "DRBD names {host} for {name} as well; it is not connected and does not answer, so {domu} may run there"
                 );
-                let next = format!("\n  only if it is dead, too: xen-migrate failover {domu} --dead {host} --reason …");
+                let next = format!("\n  only if it is dead, too: {} --dead {host} --reason …", self.again);
                 return self.refused(&text, &next);
             }
             // A connection that bears no host's name leads to somebody whom nobody can ask.
@@ -173,11 +193,17 @@ impl Witnesses {
     }
 
     fn partners_of(&self, name: &ResourceName) -> &[HostName] {
-        self.partners.iter().find(|(resource, _)| resource == name).map(|(_, hosts)| hosts.as_slice()).unwrap_or_default()
+        self.partners.iter().find(|p| p.resource == *name).map(|p| p.hosts.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether what that host calls so is the same resource: two pairs of a fleet may each have an r0.
+    fn may_have(&self, name: &ResourceName, host: &HostName) -> bool {
+        let partners = self.partners.iter().find(|p| p.resource == *name);
+        partners.is_none_or(|p| p.nameless || p.hosts.iter().any(|partner| partner.same_host(host)))
     }
 
     /// Who was not heard, and why, as far as it matters to a person.
-    pub(super) fn unheard(&self) -> Vec<(&HostName, String)> {
+    pub(in crate::applets) fn unheard(&self) -> Vec<(&HostName, String)> {
         let missing = self.heard.iter().filter(|(host, _)| !self.answers(host));
         missing.filter_map(|(host, answer)| Some((host, answer.as_ref().err()?))).map(|(host, why)| (host, said(why))).collect()
     }
@@ -190,28 +216,36 @@ fn said(error: &PeerError) -> String {
     }
 }
 
-/// The other hosts of each of its resources: those of the operator's files, and those that DRBD 9 has connections to.
-fn partners(end: &End) -> Vec<(ResourceName, Vec<HostName>)> {
+/// The other hosts that have a resource: those of the operator's file, and those that DRBD 9 has connections to.
+struct Partners {
+    resource: ResourceName,
+    hosts: Vec<HostName>,
+    /// One of them goes by no host's name (`floating`): it may be anybody.
+    nameless: bool,
+}
+
+fn partners(end: &End) -> Vec<Partners> {
     let of = |seen: &ReplicaSeen| {
+        let file = seen.configured.peers.iter().map(|peer| peer.name.as_deref());
+        let kernel = seen.replica.peers.iter().filter(|p| p.is_named()).map(|p| Some(p.name.as_str()));
+        let names: Vec<Option<HostName>> = file.chain(kernel).map(|name| name?.parse().ok()).collect();
+        let nameless = names.is_empty() || names.iter().any(Option::is_none);
         let mut hosts = Vec::new();
-        let file = seen.configured.peers.iter().filter_map(|peer| peer.name.as_ref());
-        let kernel = seen.replica.peers.iter().filter(|p| p.is_named()).map(|p| &p.name);
-        let names = file.chain(kernel).filter_map(|name| name.parse::<HostName>().ok());
-        names.for_each(|host| fleet::add(&mut hosts, &end.host, &host));
-        hosts
+        names.iter().flatten().for_each(|host| fleet::add(&mut hosts, &end.host, host));
+        Partners { resource: seen.replica.resource.clone(), hosts, nameless }
     };
-    end.replicas.iter().map(|r| (r.replica.resource.clone(), of(r))).collect()
+    end.replicas.iter().map(of).collect()
 }
 
 fn named(peer: &Peer, host: &HostName) -> bool {
     peer.name.parse::<HostName>().is_ok_and(|name| name.same_host(host))
 }
 
-/// Our end of a resource is not connected to this host. DRBD 8 does not say which host its one peer is: whoever has the resource.
+/// Our end of a resource is not connected to this host, which has it. DRBD 8 does not say which host its one peer is.
 fn cut_off(ground: &Ground, name: &ResourceName, host: &HostName) -> bool {
     let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
-    let is = |p: &Peer| !p.is_named() || named(p, host);
-    ours.is_some_and(|r| r.peers.iter().any(|p| is(p) && p.connection != Connection::Connected))
+    let joined = |p: &Peer| (!p.is_named() || named(p, host)) && p.connection == Connection::Connected;
+    ours.is_some_and(|r| !r.peers.iter().any(joined))
 }
 
 /// Our end of a resource is connected to this very host, which DRBD 9 alone can tell.

@@ -329,6 +329,18 @@ impl Objections {
                 object(what, "UpToDate on both ends", format!("on both ends: {ask}"));
             }
         }
+        if let Some(line) = &r.strange {
+            let what = format!("{name}: DRBD tells of it what this version does not know, perhaps of another host: {line}");
+            object(what, "every word known", ask.clone());
+        }
+        // 8.x has one peer, whatever the file names.
+        let unknown =
+            seen.configured.unshown_peers(r).into_iter().filter(|p| p.connected && end.generation == Some(Generation::V9));
+        for peer in unknown {
+            let who = peer.name.as_deref().unwrap_or("another host");
+            let what = format!("{name}: the kernel {place} does not know {who}, and drbd.conf has it");
+            object(what, "every host of drbd.conf connected", format!("on {}: drbdadm adjust {name}", end.host));
+        }
         if r.volumes.is_empty() || r.peers.iter().any(|p| p.connection == Connection::Connected && p.volumes.is_empty()) {
             object(format!("{name} shows no volume"), "every volume seen", ask.clone());
         }

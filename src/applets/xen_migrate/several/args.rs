@@ -1,8 +1,8 @@
 //! The arguments of `migrate` and of `reverse`.
 
-use crate::applets::cli::{all_or_names, domu, time};
+use crate::applets::cli::{all_or_names, domu, host, time};
 use crate::applets::exit::Stop;
-use crate::applets::xen_migrate::cli::{How, host};
+use crate::applets::xen_migrate::cli::How;
 use crate::core::names::{DomuName, HostName};
 use clap::Args;
 use std::time::Duration;
