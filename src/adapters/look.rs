@@ -161,6 +161,11 @@ pub fn receive_lock_name(domu: &DomuName) -> String {
     format!("receive-{domu}")
 }
 
+/// Who holds a lock, as it is told to another host.
+fn holder(world: &dyn World, lock: &str) -> Option<String> {
+    world.lock_holder(lock).map(|holder| holder.said)
+}
+
 /// Where the config files of domUs are.
 pub const CONFIG_FOLDERS: [&str; 3] = ["/etc/xen/drbd-auto", "/etc/xen/auto", "/etc/xen"];
 
@@ -270,8 +275,8 @@ impl Ground {
             interfaces: self.interfaces.clone(),
             row,
             listed: self.table.table.entry(domu).map(|e| e.hosts.clone()),
-            busy: if holding { None } else { world.lock_holder(&lock_name(domu)) },
-            receiving: world.lock_holder(&receive_lock_name(domu)),
+            busy: if holding { None } else { holder(world, &lock_name(domu)) },
+            receiving: holder(world, &receive_lock_name(domu)),
             unseen,
         })
     }

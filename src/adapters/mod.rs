@@ -28,12 +28,6 @@ use thiserror::Error;
 /// What is said where nobody asked for another language.
 static ENGLISH: Tongue = Tongue::english();
 
-/// What [`World::lock_holder`] says of a process that has its lock and does nothing until it hears SIGCONT.
-pub const STOPPED: &str = "stopped, state T";
-
-/// How [`World::lock_holder`] begins where the lock could not be asked, so that nobody knows whether it is held.
-pub const PERHAPS: &str = "somebody, perhaps";
-
 /// What can be done to the world, and nothing else.
 ///
 /// Paths are the absolute paths of the design (`/etc/xen/…`); the world puts its root in front of them.
@@ -111,9 +105,8 @@ pub trait World {
     /// Takes a lock by its name, without waiting. `purpose` (one line) is shown to whoever finds it taken.
     fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError>;
 
-    /// Who holds a lock, if anybody does, as a sentence for a person. A lock that cannot be asked counts as held, and the
-    /// sentence begins with [`PERHAPS`]. Of a holder that is stopped (SIGSTOP, Ctrl-Z) the sentence contains [`STOPPED`].
-    fn lock_holder(&self, name: &str) -> Option<String>;
+    /// Who holds a lock, if anybody does. A lock that cannot be asked counts as held.
+    fn lock_holder(&self, name: &str) -> Option<Holder>;
 
     /// Ends the programs that the holder of a lock has started, with SIGTERM and then SIGKILL; the holder sees them end.
     fn end_programs_of(&self, lock: &str) -> io::Result<()>;
@@ -178,6 +171,39 @@ pub struct Access {
 
 /// A lock that is held until it is dropped.
 pub trait Held {}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// In a sentence for a person.
+    pub said: String,
+    /// Whether anything is to be expected of it.
+    pub state: HolderState,
+}
+
+/// Whether anything is to be expected of whoever holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HolderState {
+    /// It is at work, or waits for something; or a program that it has started still runs.
+    Awake,
+    /// It does nothing until it hears SIGCONT (SIGSTOP, or Ctrl-Z at a terminal).
+    Stopped,
+    /// The lock could not be asked, so nobody knows whether it is held.
+    Unknown,
+}
+
+impl Holder {
+    /// Somebody who is at work.
+    pub fn awake(said: impl Into<String>) -> Holder {
+        Holder { said: said.into(), state: HolderState::Awake }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
 
 /// Why a lock was not had.
 #[derive(Debug, Error)]

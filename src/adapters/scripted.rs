@@ -3,7 +3,7 @@
 //! It answers by argv. A call that nobody wrote an answer for, and every verb that has no place in such a test, ends the test
 //! with a panic that names it: an adapter that asks one question too many is found at once.
 
-use super::{Call, CallError, Ended, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
+use super::{Call, CallError, Ended, Flow, Halt, Held, Holder, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -146,7 +146,7 @@ impl World for Scripted {
         panic!("no adapter locks {name}");
     }
 
-    fn lock_holder(&self, name: &str) -> Option<String> {
+    fn lock_holder(&self, name: &str) -> Option<Holder> {
         panic!("no adapter asks who holds {name}");
     }
 

@@ -4,7 +4,8 @@ use super::model::{Fleet, Lock, Millis, Pid, Quirk};
 use super::programs::{self, Ctx, Printed, Relaying, Watching};
 use super::{Killed, Lab};
 use crate::adapters::{
-    Access, Call, CallError, Ended, Flow, Halt, Held, Input, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+    Access, Call, CallError, Ended, Flow, Halt, Held, Holder, Input, LockError, Nap, Output, Shift, Sign, Summons, To, Woken,
+    World,
 };
 use crate::tongue::Tongue;
 use std::cell::{Cell, RefCell};
@@ -310,8 +311,8 @@ impl World for LabWorld<'_> {
         }
     }
 
-    fn lock_holder(&self, name: &str) -> Option<String> {
-        self.lab.with(|f| f.host(&self.host).locks.get(name).map(|l| l.purpose.clone()))
+    fn lock_holder(&self, name: &str) -> Option<Holder> {
+        self.lab.with(|f| f.host(&self.host).locks.get(name).map(|l| Holder::awake(&l.purpose)))
     }
 
     fn end_programs_of(&self, lock: &str) -> io::Result<()> {

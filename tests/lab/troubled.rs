@@ -8,7 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 use xen_drbd::adapters::{
-    Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+    Access, Call, CallError, Flow, Halt, Held, Holder, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
 };
 use xen_drbd::applets;
 use xen_drbd::lab::Lab;
@@ -146,7 +146,7 @@ impl World for Troubled<'_> {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         self.world.list(folder)
     }
-    fn lock_holder(&self, name: &str) -> Option<String> {
+    fn lock_holder(&self, name: &str) -> Option<Holder> {
         self.world.lock_holder(name)
     }
     fn end_programs_of(&self, lock: &str) -> io::Result<()> {

@@ -6,7 +6,7 @@
 
 use super::files::{self, Place};
 use super::{Held, LockError, Real, Summons, World, now, transport};
-use crate::adapters::boot;
+use crate::adapters::{Holder, HolderState, boot};
 use fs2::FileExt;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal};
@@ -67,7 +67,7 @@ pub(super) fn take(real: &Real, name: &str, purpose: &str) -> Result<Box<dyn Hel
     let until = now() + real.patience.lock;
     while !had(file.try_lock_exclusive())? {
         if now() >= until {
-            return Err(LockError::Held(sentence(&mut file)));
+            return Err(LockError::Held(written(&mut file).said));
         }
         real.signals.wait(BETWEEN);
     }
@@ -83,7 +83,7 @@ pub(super) fn take(real: &Real, name: &str, purpose: &str) -> Result<Box<dyn Hel
 
 /// Who holds a lock. A file that nobody holds says nothing, whatever is written in it. A file that cannot be asked counts as
 /// held: unknown is not safe.
-pub(super) fn holder(real: &Real, name: &str) -> Option<String> {
+pub(super) fn holder(real: &Real, name: &str) -> Option<Holder> {
     let asked = file_name(name).and_then(|name| {
         let mut file = match Place::new(real, &files::run_path(&name)).and_then(|place| place.open(OFlags::RDONLY)) {
             Ok(file) => file,
@@ -91,9 +91,12 @@ pub(super) fn holder(real: &Real, name: &str) -> Option<String> {
             Err(e) => return Err(e),
         };
         // Shared, so that two who ask do not see each other; closed at once, and with it released.
-        Ok(if had(FileExt::try_lock_shared(&file))? { None } else { Some(sentence(&mut file)) })
+        Ok(if had(FileExt::try_lock_shared(&file))? { None } else { Some(written(&mut file)) })
     });
-    asked.unwrap_or_else(|why| Some(format!("somebody, perhaps: the lock file cannot be asked ({why})")))
+    asked.unwrap_or_else(|why| {
+        let said = format!("somebody, perhaps: the lock file cannot be asked ({why})");
+        Some(Holder { said, state: HolderState::Unknown })
+    })
 }
 
 /// Ends what the holder of a lock has started: the programs, not the holder, which sees them end and tells how.
@@ -191,17 +194,20 @@ fn had(tried: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Who holds it, in words, from what that one wrote into the file: `pid PID PURPOSE since TIME`.
-fn sentence(file: &mut File) -> String {
+/// Who holds it, from what that one wrote into the file: `pid PID PURPOSE since TIME`.
+fn written(file: &mut File) -> Holder {
     let mut text = String::new();
     let read = file.take(4096).read_to_string(&mut text);
     match read.ok().and_then(|_| holder_of(&text)) {
         Some((pid, purpose, since)) => match state_of(pid) {
-            State::Runs => format!("{purpose} (pid {pid}, since {since})"),
-            State::Stopped => format!("{purpose} (pid {pid}, stopped, state T, since {since})"),
-            State::Gone => format!("{purpose} (pid {pid}, gone); a program it started still runs"),
+            State::Runs => Holder::awake(format!("{purpose} (pid {pid}, since {since})")),
+            State::Stopped => {
+                let said = format!("{purpose} (pid {pid}, stopped, state T, since {since})");
+                Holder { said, state: HolderState::Stopped }
+            }
+            State::Gone => Holder::awake(format!("{purpose} (pid {pid}, gone); a program it started still runs")),
         },
-        None => "somebody who has not written who it is".to_string(),
+        None => Holder::awake("somebody who has not written who it is"),
     }
 }
 

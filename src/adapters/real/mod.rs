@@ -22,7 +22,7 @@ mod watch;
 
 pub use background::{BROKE_ITS_LIMIT, become_bound, hand_on_nothing};
 
-use super::{Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
+use super::{Access, Call, CallError, Flow, Halt, Held, Holder, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World};
 use crate::tongue::Tongue;
 use signals::Signals;
 use std::env;
@@ -191,7 +191,7 @@ impl World for Real {
         lock::take(self, name, purpose)
     }
 
-    fn lock_holder(&self, name: &str) -> Option<String> {
+    fn lock_holder(&self, name: &str) -> Option<Holder> {
         lock::holder(self, name)
     }
 

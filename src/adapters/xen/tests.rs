@@ -1,7 +1,7 @@
 //! Through a scripted world: which commands are run, in which order, and what is made of their answers.
 
 use super::*;
-use crate::adapters::{CallError, Ended, Flow, Halt, Held, LockError, Nap, Shift, Sign, Summons, To, Woken};
+use crate::adapters::{CallError, Ended, Flow, Halt, Held, Holder, LockError, Nap, Shift, Sign, Summons, To, Woken};
 use crate::core::xen::Toolstack::{Xl, Xm};
 use std::cell::RefCell;
 use std::io;
@@ -84,7 +84,7 @@ impl World for Script {
     fn lock(&self, _: &str, _: &str) -> Result<Box<dyn Held>, LockError> {
         Err(LockError::Held("nobody".to_string()))
     }
-    fn lock_holder(&self, _: &str) -> Option<String> {
+    fn lock_holder(&self, _: &str) -> Option<Holder> {
         None
     }
     fn end_programs_of(&self, lock: &str) -> io::Result<()> {

@@ -138,7 +138,7 @@ impl<'a> Claim<'a> {
             Ok(ground) => ground,
             Err(error) => return wait(error.to_string()),
         };
-        let receiving = world.lock_holder(&look::receive_lock_name(domu));
+        let receiving = world.lock_holder(&look::receive_lock_name(domu)).map(|holder| holder.said);
         match round::decision(&ground, planned, diary, receiving) {
             Decision::Claim(_) => {}
             decision => return Begun::Ended(Outcome::Decided(decision)),

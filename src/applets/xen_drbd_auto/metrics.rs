@@ -5,7 +5,7 @@
 //! known is left out, and never 0.
 
 use super::{Ended, Setting};
-use crate::adapters::{PERHAPS, To, boot, store};
+use crate::adapters::{Holder, HolderState, To, boot, store};
 use crate::applets::xen_migrate::took::{self, Took};
 use crate::core::boot::diary::{Diary, Entry, Pages};
 use crate::core::record::{Moment, Record, State};
@@ -29,7 +29,7 @@ pub fn print(setting: Setting<'_>) -> Ended {
 struct Seen {
     /// `None`: it cannot be read.
     diary: Option<Diary>,
-    daemon: Option<String>,
+    daemon: Option<Holder>,
     /// `None`: it is damaged, and says nothing.
     record: Option<Record>,
     took: Option<Took>,
@@ -53,7 +53,7 @@ impl Seen {
     }
 
     fn of_the_boot(&self, page: &mut Page) {
-        let daemon_is_known = !self.daemon.as_ref().is_some_and(|who| who.starts_with(PERHAPS));
+        let daemon_is_known = !self.daemon.as_ref().is_some_and(|who| who.state == HolderState::Unknown);
         if daemon_is_known {
             page.one("xen_drbd_daemon_up", "Whether the waiting daemon is there.", u64::from(self.daemon.is_some()));
         }
@@ -174,7 +174,7 @@ mod tests {
         let took = Took { domu: "db".parse().unwrap(), host: "dom0-beta".parse().unwrap(), seconds: 42, ended: Moment(50) };
         Seen {
             diary: Some(diary),
-            daemon: Some("waiting".into()),
+            daemon: Some(Holder::awake("waiting")),
             record: Some(Record { rows }),
             took: Some(took),
             now: Moment(400),
@@ -215,7 +215,7 @@ mod tests {
     fn what_could_not_be_seen_is_no_zero() {
         let text = Seen { diary: None, ..seen() }.text();
         assert!(!text.contains("xen_drbd_domus") && !text.contains("xen_drbd_daemon_wanted"), "{text}");
-        let text = Seen { daemon: Some(format!("{PERHAPS}: Permission denied")), ..seen() }.text();
+        let text = Seen { daemon: Some(Holder { said: String::new(), state: HolderState::Unknown }), ..seen() }.text();
         assert!(!text.contains("xen_drbd_daemon_up") && text.contains("xen_drbd_domus"), "{text}");
         well_formed(&text);
     }

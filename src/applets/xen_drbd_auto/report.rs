@@ -2,7 +2,7 @@
 
 use super::{Ended, Setting};
 use crate::adapters::foreign::Foreign;
-use crate::adapters::{PERHAPS, STOPPED, To, World, boot};
+use crate::adapters::{Holder, HolderState, To, World, boot};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Entry};
 use crate::core::names::DomuName;
@@ -51,7 +51,7 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
             .collect();
         let all = json!({
             "version": 1,
-            "daemon": daemon,
+            "daemon": daemon.as_ref().map(|who| &who.said),
             "late": late.is_some(),
             "next_look": diary.next_look.filter(|_| daemon.is_some()).map(|m| m.to_string()),
             "stopped": diary.stopped.filter(|_| daemon.is_none()).map(|m| m.to_string()),
@@ -74,14 +74,13 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
     for why in &unseen {
         world.say(To::Err, &format!("not seen: {why}"));
     }
-    match (&daemon, &working) {
-        (Some(who), _) if !who.starts_with(PERHAPS) => world.say(To::Out, &daemon_line(&diary, daemon.as_deref())),
+    match (daemon.as_ref().filter(|who| who.state != HolderState::Unknown), &working) {
         // What it said of a daemon would be a guess.
-        _ if !unseen.is_empty() => {
+        (None, _) if !unseen.is_empty() => {
             world.say(To::Err, "try, as root: xen-drbd-auto start   (everything is looked at anew; no domU is touched that runs)")
         }
         (None, Some(who)) => world.say(To::Out, &format!("at work just now: {who}")),
-        _ => world.say(To::Out, &daemon_line(&diary, daemon.as_deref())),
+        (known, _) => world.say(To::Out, &daemon_line(&diary, known)),
     }
     if let Some(at) = late {
         world.say(
@@ -112,9 +111,9 @@ pub fn status(setting: Setting<'_>, as_json: bool) -> Ended {
 /// What there is to report.
 struct Seen {
     diary: Diary,
-    daemon: Option<String>,
+    daemon: Option<Holder>,
     /// Who makes a round.
-    working: Option<String>,
+    working: Option<Holder>,
     /// What could not be seen, and why.
     unseen: Vec<String>,
 }
@@ -128,7 +127,8 @@ impl Seen {
         });
         let mut holder = |name| {
             let holder = world.lock_holder(name);
-            unseen.extend(holder.iter().filter(|who| who.starts_with(PERHAPS)).map(|who| format!("the lock {name}: {who}")));
+            let unknown = holder.iter().filter(|who| who.state == HolderState::Unknown);
+            unseen.extend(unknown.map(|who| format!("the lock {name}: {who}")));
             holder
         };
         let (daemon, working) = (holder(boot::DAEMON), holder(boot::ROUND));
@@ -139,15 +139,15 @@ impl Seen {
 /// When the daemon should have looked, where it is late.
 fn late(world: &dyn World, diary: &Diary) -> Option<Moment> {
     let due = diary.next_look?;
-    is_late(due, Moment::from(world.now()), world.lock_holder(boot::ROUND).as_deref()).then_some(due)
+    is_late(due, Moment::from(world.now()), world.lock_holder(boot::ROUND).map(|who| who.state)).then_some(due)
 }
 
 /// Long past, and nobody is at it, or who is at it was stopped. A round that creates many domUs may take long.
-fn is_late(due: Moment, now: Moment, at_it: Option<&str>) -> bool {
-    now.0.saturating_sub(due.0) > LATE && at_it.is_none_or(|who| who.contains(STOPPED))
+fn is_late(due: Moment, now: Moment, at_it: Option<HolderState>) -> bool {
+    now.0.saturating_sub(due.0) > LATE && at_it.is_none_or(|state| state == HolderState::Stopped)
 }
 
-fn daemon_line(diary: &Diary, daemon: Option<&str>) -> String {
+fn daemon_line(diary: &Diary, daemon: Option<&Holder>) -> String {
     match (daemon, diary.version) {
         (Some(who), _) => match diary.next_look {
             Some(at) => format!("daemon waits: {who}; it looks again on an event, on reload, or at {at}"),
@@ -216,8 +216,7 @@ mod tests {
 
     #[test]
     fn late_is_who_should_have_looked_long_ago_and_is_not_at_it() {
-        let working = Some("xen-drbd-auto waiting (pid 7, since 2026-01-01T00:00:00Z)");
-        let stopped = Some("xen-drbd-auto waiting (pid 7, stopped, state T, since 2026-01-01T00:00:00Z)");
+        let (working, stopped) = (Some(HolderState::Awake), Some(HolderState::Stopped));
         for (now, at_it, late) in [
             (1000 + LATE, None, false),
             (1000 + LATE + 1, None, true),

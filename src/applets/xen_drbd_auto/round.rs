@@ -140,6 +140,7 @@ fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) ->
 fn one<'a>(setting: Setting<'a>, ground: &Ground, config: &'a ConfigFile, planned: &'a Planned, diary: &mut Diary) -> Begun<'a> {
     let (world, domu) = (setting.world, &planned.domu);
     let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
+    let busy = busy.map(|holder| holder.said);
     match decision(ground, planned, diary, busy) {
         Decision::Claim(evidence) => Claim::begin(setting, ground, config, planned, diary, evidence),
         decision => Begun::Ended(Outcome::Decided(decision)),

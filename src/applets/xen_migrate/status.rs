@@ -295,7 +295,7 @@ fn remarks(notes: &mut Vec<String>, setting: Setting<'_>, ground: &Ground, domu:
     let recover = format!("xen-migrate recover {domu}");
     let holder = setting.world.lock_holder(&lock_name(domu)).or_else(|| setting.world.lock_holder(&receive_lock_name(domu)));
     if let Some(holder) = &holder {
-        notes.push(format!("being worked on: {}", drive::at_work(domu, holder)));
+        notes.push(format!("being worked on: {}", drive::at_work(domu, &holder.said)));
     }
     let here = end.running().is_some();
     if let Some(row) = row {

@@ -1,7 +1,7 @@
 //! The same world with another mouth: for a peer that asked, or for a machine that reads what is done.
 
 use crate::adapters::{
-    Access, Call, CallError, Flow, Halt, Held, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
+    Access, Call, CallError, Flow, Halt, Held, Holder, LockError, Nap, Output, Shift, Sign, Summons, To, Woken, World,
 };
 use crate::tongue::Tongue;
 use std::io;
@@ -75,7 +75,7 @@ impl World for Voice<'_> {
     fn lock(&self, name: &str, purpose: &str) -> Result<Box<dyn Held>, LockError> {
         self.world.lock(name, purpose)
     }
-    fn lock_holder(&self, name: &str) -> Option<String> {
+    fn lock_holder(&self, name: &str) -> Option<Holder> {
         self.world.lock_holder(name)
     }
     fn end_programs_of(&self, lock: &str) -> io::Result<()> {

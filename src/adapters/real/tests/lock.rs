@@ -1,7 +1,7 @@
 //! Locks that are held by us, by others, by the children of the dead, and by nobody.
 
 use super::{Real, alive, another, impatient, kill, sh, until, world};
-use crate::adapters::{CallError, Held, LockError, Summons, World, boot};
+use crate::adapters::{CallError, Held, HolderState, LockError, Summons, World, boot};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn a_lock_is_had_once_and_says_by_whom() {
     assert!(!root.path().join("run").exists(), "asking made a folder");
     let held = real.lock("web", "xen-migrate migrate\nweb").unwrap();
     let other = impatient(root.path());
-    let holder = other.lock_holder("web").unwrap();
+    let holder = other.lock_holder("web").unwrap().said;
     assert!(holder.starts_with(&format!("xen-migrate migrate web (pid {}, since 2", std::process::id())), "{holder}");
     assert!(matches!(other.lock("web", "x"), Err(LockError::Held(who)) if who == holder));
     assert!(matches!(real.lock("web", "x"), Err(LockError::Held(_))), "not even by ourselves a second time");
@@ -103,9 +103,9 @@ fn what_the_killed_leave_behind_still_holds_the_lock_and_its_log_does_not_break(
     killed.kill().unwrap();
     // Not waited for yet: a zombie is gone as well.
     let gone = format!("xen-migrate migrate web (pid {}, gone); a program it started still runs", killed.id());
-    until(&real, "it is gone", || (real.lock_holder("web").unwrap() == gone).then_some(()));
+    until(&real, "it is gone", || (real.lock_holder("web").unwrap().said == gone).then_some(()));
     killed.wait().unwrap();
-    assert_eq!(real.lock_holder("web").unwrap(), gone);
+    assert_eq!(real.lock_holder("web").unwrap().said, gone);
     let go = root.path().join("go");
     fs::write(&go, "").unwrap();
     free(&real);
@@ -120,12 +120,12 @@ fn a_holder_that_is_stopped_is_called_so() {
     let (root, real) = world();
     let mut holder = another("wait", root.path(), &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&holder);
-    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.starts_with("waiting (pid")));
+    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.said.starts_with("waiting (pid")));
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-    let who = until(&real, "it is stopped", || real.lock_holder("waiting").filter(|who| who.contains(crate::adapters::STOPPED)));
-    assert!(who.starts_with(&format!("waiting (pid {}, stopped, state T, since ", holder.id())), "{who}");
+    let who = until(&real, "it is stopped", || real.lock_holder("waiting").filter(|who| who.state == HolderState::Stopped));
+    assert!(who.said.starts_with(&format!("waiting (pid {}, stopped, state T, since ", holder.id())), "{who}");
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
-    until(&real, "it goes on", || (!real.lock_holder("waiting").unwrap().contains("stopped")).then_some(()));
+    until(&real, "it goes on", || (real.lock_holder("waiting").unwrap().state == HolderState::Awake).then_some(()));
     assert!(real.summon("waiting", Summons::Stop).unwrap());
     assert!(holder.wait().unwrap().success());
 }
@@ -135,7 +135,7 @@ fn a_holder_that_is_stopped_is_called_so() {
 fn a_holder_without_a_word_is_known_to_the_kernel() {
     let (root, real) = world();
     let mut holder = another("wait", root.path(), &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
-    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.starts_with("waiting (pid")));
+    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.said.starts_with("waiting (pid")));
     fs::write(root.path().join("run/xen-migrate/waiting.lock"), "").unwrap();
     assert!(real.lock_holder("waiting").is_some());
     assert!(real.summon("waiting", Summons::Stop).unwrap());
@@ -156,7 +156,7 @@ fn an_upgrade_hides_no_holder() {
     let mut command = std::process::Command::new(&older);
     command.args(told.get_args()).envs(told.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut holder = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.starts_with("waiting (pid")));
+    until(&real, "it waits", || real.lock_holder("waiting").filter(|who| who.said.starts_with("waiting (pid")));
     // As dpkg and symlinks.sh do it; the program that asks is a third file, under the same name.
     fs::rename(&newer, &older).unwrap();
     assert!(real.summon("waiting", Summons::Stop).unwrap());
@@ -196,7 +196,9 @@ fn planted_links_are_not_followed() {
     let folder = root.path().join("run/xen-migrate");
     symlink(&victim, folder.join("web.lock")).unwrap();
     assert!(matches!(real.lock("web", "x"), Err(LockError::Io(_))));
-    assert!(real.lock_holder("web").is_some_and(|who| who.starts_with(crate::adapters::PERHAPS)));
+    assert!(
+        real.lock_holder("web").is_some_and(|who| who.state == HolderState::Unknown && who.said.starts_with("somebody, perhaps"))
+    );
     // A link to nowhere would make a file there.
     symlink(root.path().join("made"), folder.join("nowhere.lock")).unwrap();
     assert!(real.lock("nowhere", "x").is_err());

@@ -29,8 +29,8 @@ const TELLING: Duration = Duration::from_secs(15);
 /// Why no domU may come here now: the Dom0 goes down. A mark that cannot be read counts as one.
 pub fn goes_down(setting: Setting<'_>) -> Option<String> {
     let world = setting.world;
-    if let Some(who) = world.lock_holder(LOCK).filter(|who| who.contains(PURPOSE)) {
-        return Some(who);
+    if let Some(who) = world.lock_holder(LOCK).filter(|who| who.said.contains(PURPOSE)) {
+        return Some(who.said);
     }
     match world.read(Path::new(MARK)) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => None,
@@ -102,7 +102,7 @@ impl Errand<'_> {
 pub(super) fn at_work(setting: Setting<'_>, row: &Row) -> Option<(String, Option<HostName>)> {
     let world = setting.world;
     if let Some(who) = world.lock_holder(&receive_lock_name(&row.domu)) {
-        return Some((who, Some(row.host.clone())));
+        return Some((who.said, Some(row.host.clone())));
     }
-    world.lock_holder(&lock_name(&row.domu)).map(|who| (who, None))
+    world.lock_holder(&lock_name(&row.domu)).map(|who| (who.said, None))
 }
