@@ -77,6 +77,7 @@ fn story(g: &mut Guide<'_>) -> Result<(), Fault> {
         lab.inject(at(), Deed::KillSender("my-domu-2".into()));
     }))?;
     g.run(A, "xen-migrate migrate my-domu-2", KILLED, &[])?;
+    g.wait_for_children(A, "my-domu-2")?;
     g.run(A, "xl list my-domu-2", 0, &["s"])?;
     g.run(A, "xen-migrate status my-domu-2", 0, &["recover"])?;
     g.say("The record was written before anything moved, so it is known what was under way. What is to be done, a look at both ends decides:");
@@ -114,6 +115,14 @@ impl Guide<'_> {
         if !well {
             self.wrong.push(what());
         }
+    }
+
+    /// What a killed tool has started ends by itself, and on a busy machine not before the next command looks: until then the domU's lock
+    /// is held, and `status` says so.
+    fn wait_for_children(&self, host: &str, domu: &str) -> Result<(), Fault> {
+        let lock = self.folder.root(host).join(format!("run/xen-migrate/domu-{domu}.lock"));
+        let file = std::fs::File::open(&lock).map_err(|why| format!("{}: {why}", lock.display()))?;
+        told(fs2::FileExt::lock_shared(&file))
     }
 
     /// Shows a command with what it prints, and holds that against what is told of it.
