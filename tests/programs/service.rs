@@ -268,6 +268,39 @@ fn a_daemon_that_does_not_look_is_late() {
     place.ends(A, "xen-drbd-auto stop", 0);
 }
 
+/// The service manager begins another one in the place of one that was killed. What was decided stays so: a person has shut mail down.
+#[test]
+fn who_follows_a_dead_daemon_waits_for_the_same_and_starts_nothing_else() {
+    let place = Place::usual();
+    nobody_runs_it(&place);
+    place.with(|lab| {
+        lab.resource("mail", 2, &[A, B]);
+        lab.domu("mail", 128, &["drbd:mail,xvda,w"], &[A, B]);
+    });
+    let xen = place.folder.root(A).join("etc/xen");
+    std::fs::rename(xen.join("drbd-auto/web.cfg"), xen.join("web.aside")).unwrap();
+    std::fs::copy(xen.join("mail.cfg"), xen.join("drbd-auto/mail.cfg")).unwrap();
+    let said = place.ends(A, "xen-drbd-auto start", 0);
+    assert!(said.contains("mail: started"), "{said}");
+    place.with(|lab| lab.perform(&Deed::PowerOff(B.into()), None));
+    until_it_says(&place, A, "drbdadm cstate web", "WFConnection");
+    std::fs::rename(xen.join("web.aside"), xen.join("drbd-auto/web.cfg")).unwrap();
+    let said = place.ends(A, "xen-drbd-auto start", 0);
+    assert!(said.contains("Waiting in the background for: web"), "{said}");
+    until_it_says(&place, A, "xen-drbd-auto status", "(pid ");
+    assert_eq!(kill_what_begins_with(&place, "xen-drbd-auto "), 1);
+    place.ends(A, "xl destroy mail", 0);
+    place.with(|lab| lab.perform(&Deed::Boot(B.into()), None));
+    until_it_says(&place, A, "drbdadm cstate mail", "Connected");
+    place.ends(A, "xen-drbd-auto daemon --start", 0);
+    place.is_well_on(A);
+    let said = place.run(A, "xl list").said;
+    assert!(!said.contains("mail"), "{said}");
+    // A person's start is another thing.
+    let said = place.ends(A, "xen-drbd-auto start", 0);
+    assert!(said.contains("mail: started"), "{said}");
+}
+
 /// kill -9 for the one that keeps the lock while it creates: the `xl create` must not go on without it, for anybody may claim the domU
 /// then (two Primaries for good, and there are two).
 #[test]

@@ -119,13 +119,14 @@ impl Daemon {
 /// Waits in the foreground, until nothing waits any more or somebody ends it.
 pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     let world = setting.world;
-    if start {
-        // The service takes over from a daemon that a person has begun: two cannot be, and a service that gives up is started by nobody.
-        service::end_waiting(setting)?;
-    }
+    // The service takes over from a daemon that a person has begun: two cannot be, and a service that gives up is started by nobody.
+    let took_over = start && service::end_waiting(setting)?;
+    // Somebody waits, and nobody has ended that: the one before us died, and the service manager sends us in its place. What it had decided
+    // is decided. A domU that a person has shut down since is not started by that.
+    let goes_on = start && !took_over && boot::diary(world).wants_a_daemon();
     let mut daemon = Daemon::new(world, setting.toolstack)?;
-    daemon.all = start;
-    daemon.asked = setting.asked;
+    daemon.all = start && !goes_on;
+    daemon.asked = setting.asked.filter(|_| !goes_on);
     let mut first = start;
     let mut pace = timer::Pace::default();
     loop {
