@@ -3,11 +3,11 @@
 //! [`ground`] (and [`ground_for_a_start`], with less) asks for what is the same for all domUs (one call of each tool); [`Ground::end`] picks one domU out of it and asks for
 //! what is its alone. What could not be seen of DRBD goes into `unseen`; without the list of domains or the record there is no look.
 
-use super::World;
 use super::drbd::{self, DrbdError};
 use super::here::{self, HereError};
 use super::store::{self, StoreError, TableFile};
 use super::xen::{self, Which, XenError};
+use super::{Call, CallError, Output, World};
 use crate::core::config::{self, DrbdUse, Promotion};
 use crate::core::drbd::{Configured, Generation, Options, Replica, Role};
 use crate::core::facts::*;
@@ -55,39 +55,52 @@ pub struct Ground {
     pub record: Record,
 }
 
+/// Who we are, and which toolstack rules this host: it outlasts a look.
+#[derive(Debug, Clone)]
+pub struct Who {
+    host: HostName,
+    toolstack: Toolstack,
+    info: xen::Info,
+}
+
 /// Looks at this Dom0.
 pub fn ground(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, LookError> {
     let host = here::host(world)?;
     let fqdn = here::fqdn(world, &host);
-    look_at(world, wanted, host, fqdn, true)
+    let (table, record) = (store::table(world)?, store::record(world)?);
+    let (toolstack, info) = xen::find_with_info(world, wanted)?;
+    let domains = xen::domains(world, toolstack, true)?;
+    let drbd = drbd_ground(world, &host);
+    Ok(Ground { host, fqdn, toolstack, info, domains, drbd, interfaces: interfaces(world), table, record })
 }
 
 /// The same for a start: without the full name of this host and the domains' uuids, which only another host's questions need. Each costs a
-/// program, in every round and for every domU that is claimed.
-pub fn ground_for_a_start(world: &dyn World, wanted: Option<Toolstack>) -> Result<Ground, LookError> {
+/// program, in every round and for every domU that is claimed. So does who we are, where an earlier look has not told it.
+pub fn ground_for_a_start(world: &dyn World, wanted: Option<Toolstack>, known: Option<Who>) -> Result<Ground, LookError> {
+    let look = |Who { host, toolstack, info }| -> Result<Ground, LookError> {
+        let (table, record) = (store::table(world)?, store::record(world)?);
+        let (domains, drbd) = domains_and_drbd(world, toolstack, &host)?;
+        Ok(Ground { fqdn: host.to_string(), host, toolstack, info, domains, drbd, interfaces: interfaces(world), table, record })
+    };
+    // A toolstack that has gone since does not list its domains either.
+    if let Some(ground) = known.and_then(|who| look(who).ok()) {
+        return Ok(ground);
+    }
     let host = here::host(world)?;
-    let fqdn = host.to_string();
-    look_at(world, wanted, host, fqdn, false)
+    let (toolstack, info) = xen::find_with_info(world, wanted)?;
+    look(Who { host, toolstack, info })
 }
 
-fn look_at(
-    world: &dyn World,
-    wanted: Option<Toolstack>,
-    host: HostName,
-    fqdn: String,
-    with_uuid: bool,
-) -> Result<Ground, LookError> {
-    let table = store::table(world)?;
-    let record = store::record(world)?;
-    let (toolstack, info) = xen::find_with_info(world, wanted)?;
-    let domains = xen::domains(world, toolstack, with_uuid)?;
-
-    let drbd = drbd_ground(world, &host);
-    let interfaces = world.list(Path::new("/sys/class/net")).unwrap_or_default();
-    Ok(Ground { host, fqdn, toolstack, info, domains, drbd, interfaces, table, record })
+fn interfaces(world: &dyn World) -> Vec<String> {
+    world.list(Path::new("/sys/class/net")).unwrap_or_default()
 }
 
 impl Ground {
+    /// What the next look need not ask again.
+    pub fn who(&self) -> Who {
+        Who { host: self.host.clone(), toolstack: self.toolstack, info: self.info.clone() }
+    }
+
     /// The same, with the record and DRBD looked at anew: what a deed on those alone may have changed. The domains are as they were.
     ///
     /// Within one request this saves most of the processes of a look. Whatever lets a copy run, ends one, or makes DRBD Primary needs
@@ -101,14 +114,14 @@ impl Ground {
     /// which toolstack rules this host stays as it was; a toolstack that has gone since does not list its domains either.
     pub fn anew_for_a_start(&self, world: &dyn World) -> Result<Ground, LookError> {
         let record = store::record(world)?;
-        let domains = xen::domains(world, self.toolstack, false)?;
+        let (domains, drbd) = domains_and_drbd(world, self.toolstack, &self.host)?;
         Ok(Ground {
             host: self.host.clone(),
             fqdn: self.fqdn.clone(),
             toolstack: self.toolstack,
             info: self.info.clone(),
             domains,
-            drbd: drbd_ground(world, &self.host),
+            drbd,
             interfaces: self.interfaces.clone(),
             table: self.table.clone(),
             record,
@@ -131,24 +144,51 @@ pub struct DrbdGround {
 
 /// Looks at DRBD alone.
 pub fn drbd_ground(world: &dyn World, host: &HostName) -> DrbdGround {
+    drbd_ground_beside(world, host, None).1
+}
+
+/// The domains and DRBD, asked at the same time: a start waits for all of it.
+fn domains_and_drbd(world: &dyn World, toolstack: Toolstack, host: &HostName) -> Result<(Vec<Domain>, DrbdGround), XenError> {
+    let call = xen::argv::list(toolstack);
+    let (answer, drbd) = drbd_ground_beside(world, host, Some(call));
+    let domains = answer.map_or_else(|| xen::domains(world, toolstack, false), |answer| xen::domains_told(toolstack, answer))?;
+    Ok((domains, drbd))
+}
+
+/// Looks at DRBD, and asks something else at the same time: no answer waits for another one.
+fn drbd_ground_beside(
+    world: &dyn World,
+    host: &HostName,
+    other: Option<Call>,
+) -> (Option<Result<Output, CallError>>, DrbdGround) {
     let mut not_seen = Vec::new();
     let mut unseen = |what: &str, error: DrbdError| not_seen.push(format!("{what}: {error}"));
     let generation = drbd::generation(world).unwrap_or_else(|e| {
         unseen("DRBD's version", e);
         None
     });
-    let configured = drbd::configured(world, host.as_str()).unwrap_or_else(|e| {
+    let asked = [other, Some(drbd::argv::dump_xml()), generation.and_then(drbd::replicas_call)];
+    let calls: Vec<Call> = asked.iter().flatten().cloned().collect();
+    let mut answers = world.run_all(&calls, calls.len()).into_iter();
+    let [other, files, kernel] = asked.map(|call| call.and_then(|_| answers.next()));
+    let files = files.map_or_else(
+        || drbd::configured(world, host.as_str()),
+        |answer| drbd::configuration_told(host.as_str(), answer).map(|told| told.resources),
+    );
+    let configured = files.unwrap_or_else(|e| {
         unseen("drbd.conf", e);
         Vec::new()
     });
-    let replicas = match generation {
-        None => Vec::new(),
-        Some(generation) => drbd::replicas(world, generation, host.as_str()).unwrap_or_else(|e| {
-            unseen("DRBD's roles", e);
-            Vec::new()
-        }),
+    let replicas = match (generation, kernel) {
+        (None, _) => Ok(Vec::new()),
+        (Some(generation), Some(answer)) => drbd::replicas_told(world, generation, host.as_str(), answer),
+        (Some(generation), None) => drbd::replicas(world, generation, host.as_str()),
     };
-    DrbdGround { generation, configured, replicas, unseen: not_seen }
+    let replicas = replicas.unwrap_or_else(|e| {
+        unseen("DRBD's roles", e);
+        Vec::new()
+    });
+    (other, DrbdGround { generation, configured, replicas, unseen: not_seen })
 }
 
 /// The lock of a domU: whoever moves, settles or starts it holds it.

@@ -164,8 +164,10 @@ fn a_daemon_outlives_an_upgrade_of_its_program() {
 fn in_the_middle_of_a_creation(place: &Place, command: &mut Command) -> Child {
     let hangs = Quirk::Hangs { host: A.into(), begins: "xl create".into(), times: 1 };
     place.with(|lab| lab.with(|f| f.quirks.push(hangs)));
+    let creations = || place.journal().matches("run xl create").count();
+    let before = creations();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !place.journal().contains("run xl create") {
+    while creations() == before {
         assert!(child.try_wait().unwrap().is_none(), "it ended: {}", place.journal());
         std::thread::yield_now();
     }
@@ -299,6 +301,21 @@ fn who_follows_a_dead_daemon_waits_for_the_same_and_starts_nothing_else() {
     // A person's start is another thing.
     let said = place.ends(A, "xen-drbd-auto start", 0);
     assert!(said.contains("mail: started"), "{said}");
+}
+
+/// It had not come to its end: what was decided before is not all that was to be decided.
+#[test]
+fn a_look_at_all_that_was_killed_is_made_again() {
+    let place = Place::usual();
+    nobody_runs_it(&place);
+    place.ends(A, "xen-drbd-auto start", 0);
+    place.ends(A, "xl destroy web", 0);
+    let mut daemon = in_the_middle_of_a_creation(&place, &mut place.folder.command(A, &["xen-drbd-auto", "daemon", "--start"]));
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    end_the_creation(&place);
+    place.ends(A, "xen-drbd-auto daemon --start", 0);
+    place.is_well_on(A);
 }
 
 /// kill -9 for the one that keeps the lock while it creates: the `xl create` must not go on without it, for anybody may claim the domU

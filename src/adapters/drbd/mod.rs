@@ -122,11 +122,25 @@ pub fn generation(world: &dyn World) -> Result<Option<Generation>, DrbdError> {
 /// `/proc/drbd`, whose minors the operator's files join to resources: only then is `host`, our `uname -n`, needed, and a resource
 /// that is up but no longer in the files is not seen.
 pub fn replicas(world: &dyn World, generation: Generation, host: &str) -> Result<Vec<Replica>, DrbdError> {
-    if generation == Generation::V83 {
-        return replicas_from_proc(world, host);
+    match replicas_call(generation) {
+        Some(call) => replicas_told(world, generation, host, world.run(&call)),
+        None => replicas_from_proc(world, host),
     }
-    let call = argv::events2_now();
-    let output = world.run(&call)?;
+}
+
+/// The question of [`replicas`], for whoever asks it together with others; `None`: `/proc/drbd` is read.
+pub fn replicas_call(generation: Generation) -> Option<Call> {
+    (generation != Generation::V83).then(argv::events2_now)
+}
+
+/// What the answer to [`replicas_call`] means.
+pub fn replicas_told(
+    world: &dyn World,
+    generation: Generation,
+    host: &str,
+    answer: Result<Output, CallError>,
+) -> Result<Vec<Replica>, DrbdError> {
+    let (call, output) = (argv::events2_now(), answer?);
     if generation == Generation::V84 && output.code() == Some(20) && !deed::lacks_module(&output.stderr) {
         return replicas_from_proc(world, host);
     }
@@ -148,8 +162,12 @@ pub fn configured(world: &dyn World, host: &str) -> Result<Vec<Configured>, Drbd
 
 /// The same, with a sentence about each resource of this host that is left out (stacked, not understood).
 pub fn configuration(world: &dyn World, host: &str) -> Result<Configuration, DrbdError> {
-    let call = argv::dump_xml();
-    let output = world.run(&call)?;
+    configuration_told(host, world.run(&argv::dump_xml()))
+}
+
+/// What the answer to `drbdadm dump-xml` ([`argv::dump_xml`]) means, for whoever asks it together with others.
+pub fn configuration_told(host: &str, answer: Result<Output, CallError>) -> Result<Configuration, DrbdError> {
+    let (call, output) = (argv::dump_xml(), answer?);
     if output.code() == Some(1) && output.stderr.contains("no resources defined!") {
         // 8.3 says so of files without a resource; later versions dump an empty <config>.
         return Ok(Configuration::default());

@@ -80,7 +80,7 @@ pub fn info(world: &dyn World, ts: Toolstack) -> Result<Info, XenError> {
 /// Managed `xm` domains that do not run are left out; a row that is not understood is an error. With `with_uuid` a second call is made;
 /// a domain that was not in both answers under the same name and id has no uuid.
 pub fn domains(world: &dyn World, ts: Toolstack, with_uuid: bool) -> Result<Vec<Domain>, XenError> {
-    let mut domains = listing(world, ts)?.domains;
+    let mut domains = domains_told(ts, world.run(&argv::list(ts)))?;
     if !with_uuid {
         return Ok(domains);
     }
@@ -98,6 +98,11 @@ pub fn domains(world: &dyn World, ts: Toolstack, with_uuid: bool) -> Result<Vec<
             known.iter().find(|(id, name, _)| *id == domain.id && *name == domain.name).and_then(|(_, _, uuid)| uuid.clone());
     }
     Ok(domains)
+}
+
+/// What the answer to the list of domains ([`argv::list`]) means, for whoever asks it together with others: as [`domains`], without uuids.
+pub fn domains_told(ts: Toolstack, answer: Result<Output, CallError>) -> Result<Vec<Domain>, XenError> {
+    Ok(listed(ts, answer)?.domains)
 }
 
 /// Which domain is meant.
@@ -308,8 +313,12 @@ fn check_is(ts: Toolstack, listing: &Listing, id: u32, name: &str) -> Result<(),
 }
 
 fn listing(world: &dyn World, ts: Toolstack) -> Result<Listing, XenError> {
+    listed(ts, world.run(&argv::list(ts)))
+}
+
+fn listed(ts: Toolstack, answer: Result<Output, CallError>) -> Result<Listing, XenError> {
     let call = argv::list(ts);
-    let output = ask(world, ts, &call)?;
+    let output = answered(ts, &call, answer)?;
     parse::list::list(ts, &output.stdout).map_err(|misread| unparsable(&call, misread))
 }
 

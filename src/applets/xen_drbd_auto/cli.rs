@@ -88,6 +88,7 @@ Exit codes (LSB):
   1 the daemon died although a domU waits: xen-drbd-auto start
   1 it has not looked when it should have: xen-drbd-auto restart
   3 nothing was decided since the boot, or somebody ended the waiting
+  4 it could not be seen
 
 Examples:
   xen-drbd-auto status

@@ -8,6 +8,7 @@ use super::round::{self, Which};
 use super::{Ended, Setting, failed, service};
 use crate::adapters::boot;
 use crate::adapters::drbd::{self, Picture};
+use crate::adapters::look::Who;
 use crate::adapters::{Flow, Held, LockError, To, Woken, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::timer;
@@ -41,8 +42,12 @@ pub struct Daemon {
     all: bool,
     /// What `daemon --start` was told, until a turn has written it down.
     asked: Option<Asked>,
+    /// That turn goes on for a daemon that died.
+    goes_on: bool,
     /// What the last turn saw of the resources that matter; `None`: it could not be seen.
     seen: Option<Vec<Replica>>,
+    /// Who we are, and when that was last asked. It is not asked for every event.
+    who: Option<(Who, Duration)>,
     held: Option<Box<dyn Held>>,
 }
 
@@ -50,7 +55,9 @@ impl Daemon {
     /// Takes the lock that only one daemon has. The error: another one waits already.
     pub fn new(world: &dyn World, toolstack: Option<Toolstack>) -> Result<Daemon, Stop> {
         match world.lock(boot::DAEMON, "xen-drbd-auto waiting") {
-            Ok(held) => Ok(Daemon { toolstack, all: false, asked: None, seen: None, held: Some(held) }),
+            Ok(held) => {
+                Ok(Daemon { toolstack, all: false, asked: None, goes_on: false, seen: None, who: None, held: Some(held) })
+            }
             Err(LockError::Held(who)) => Err(Stop::new(Exit::Refused, format!("another daemon waits already: {who}"))),
             Err(LockError::Io(why)) => Err(failed(format!("the lock {}: {why}", boot::DAEMON))),
         }
@@ -66,10 +73,15 @@ impl Daemon {
         self.seen = None;
         // What made us look is answered by this look.
         let which = if world.reloading() || std::mem::take(&mut self.all) { Which::All } else { Which::Waiting };
-        let setting = Setting { world, toolstack: self.toolstack, root: None, path: None, asked: self.asked };
+        let setting =
+            Setting { world, toolstack: self.toolstack, root: None, path: None, asked: self.asked, goes_on: self.goes_on };
         // Held to the end of the turn: a start that comes now finds us waiting, or gone.
         let held = round::begin(world, "xen-drbd-auto looking again");
-        let made = held.as_ref().map_err(Stop::clone).and_then(|_| round::make(setting, which));
+        let now = world.clock();
+        // Each look that comes by the clock asks again.
+        let known = self.who.take().filter(|(_, asked)| now < *asked + timer::until_the_next_look(0));
+        let (who, asked) = known.map_or((None, now), |(who, asked)| (Some(who), asked));
+        let made = held.as_ref().map_err(Stop::clone).and_then(|_| round::make(setting, which, who));
         let mut round = match made {
             Ok(round) => round,
             Err(stop) => {
@@ -80,6 +92,7 @@ impl Daemon {
             }
         };
         self.asked = None;
+        self.who = round.who.take().map(|who| (who, asked));
         if !round.diary.must_wait() || world.stopping() {
             return self.end(world, true);
         }
@@ -123,10 +136,11 @@ pub fn run(setting: Setting<'_>, start: bool) -> Ended {
     let took_over = start && service::end_waiting(setting)?;
     // Somebody waits, and nobody has ended that: the one before us died, and the service manager sends us in its place. What it had decided
     // is decided. A domU that a person has shut down since is not started by that.
-    let goes_on = start && !took_over && boot::diary(world).wants_a_daemon();
+    let before = boot::diary(world);
+    let goes_on = start && !took_over && before.wants_a_daemon() && !before.unfinished;
     let mut daemon = Daemon::new(world, setting.toolstack)?;
     daemon.all = start && !goes_on;
-    daemon.asked = setting.asked.filter(|_| !goes_on);
+    (daemon.asked, daemon.goes_on) = (setting.asked, goes_on);
     let mut first = start;
     let mut pace = timer::Pace::default();
     loop {

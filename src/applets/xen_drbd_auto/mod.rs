@@ -33,12 +33,14 @@ pub struct Setting<'a> {
     pub path: Option<&'a str>,
     /// How it is to be started; `None`: as the last `start` was told.
     pub asked: Option<Asked>,
+    /// In the place of a daemon that died: what that one had decided stays decided.
+    pub goes_on: bool,
 }
 
 impl Setting<'_> {
     /// A person, or the boot, has asked for a start; not the daemon, which only looks again.
     fn is_start(&self) -> bool {
-        self.asked.is_some()
+        self.asked.is_some() && !self.goes_on
     }
 }
 
@@ -57,7 +59,7 @@ pub fn run(world: &dyn World, args: &[String]) -> i32 {
         _ => None,
     };
     let (root, path) = (common.root.as_deref(), common.path.as_deref());
-    let setting = Setting { world, toolstack: common.toolstack, root, path, asked };
+    let setting = Setting { world, toolstack: common.toolstack, root, path, asked, goes_on: false };
     let ended = match &cli.verb {
         Verb::Start(_) => service::start(setting),
         Verb::Stop => service::stop(setting),

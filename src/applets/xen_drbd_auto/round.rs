@@ -3,7 +3,7 @@
 use super::claim::{self, Begun, Claim};
 use super::{Setting, failed};
 use crate::adapters::boot::{self, ConfigFile, Planned, Unplanned};
-use crate::adapters::look::{self, Ground};
+use crate::adapters::look::{self, Ground, Who};
 use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::boot::diary::{Diary, Outcome};
@@ -32,6 +32,8 @@ pub struct Round {
     pub interest: Vec<ResourceName>,
     /// What DRBD showed when it was decided; `None`: not all of it could be seen.
     pub seen: Option<Vec<Replica>>,
+    /// Who we are, where it was seen.
+    pub who: Option<Who>,
     /// Whether each domU's outcome is good news or at least final.
     pub worst: Exit,
     /// Why what was decided could not be kept.
@@ -40,7 +42,7 @@ pub struct Round {
 
 impl Round {
     fn new(diary: Diary) -> Round {
-        Round { diary, interest: vec![], seen: None, worst: Exit::Done, unkept: None }
+        Round { diary, interest: vec![], seen: None, who: None, worst: Exit::Done, unkept: None }
     }
 
     /// Into the file. That it is full costs whoever asks later, and no domU: who waits, waits all the same.
@@ -60,16 +62,22 @@ pub fn begin(world: &dyn World, purpose: &str) -> Result<Box<dyn Held>, Stop> {
     })
 }
 
-/// Makes a round. The lock of [`begin`] is held.
-pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
+/// Makes a round. The lock of [`begin`] is held. `who`: what an earlier round has seen of that; it is asked again where that was nothing.
+pub fn make(setting: Setting<'_>, which: Which, who: Option<Who>) -> Result<Round, Stop> {
     let world = setting.world;
     let mut diary = boot::diary_to_go_on(world);
     if let Some(asked) = setting.asked {
-        (diary.trust_quorum, diary.jobs) = (asked.trust_quorum, asked.jobs.get());
+        // Who goes on for a dead one may trust less, and no more.
+        let trusted = diary.trust_quorum || !setting.goes_on;
+        (diary.trust_quorum, diary.jobs) = (asked.trust_quorum && trusted, asked.jobs.get());
     }
     diary.version = 1;
     diary.stopped = None;
-    let ground = match look::ground_for_a_start(world, setting.toolstack) {
+    if which == Which::All {
+        diary.unfinished = true;
+        let _ = boot::keep(world, &diary);
+    }
+    let ground = match look::ground_for_a_start(world, setting.toolstack, who) {
         Ok(ground) => ground,
         Err(error) => return nothing_seen(world, diary, which, &error.to_string()),
     };
@@ -113,9 +121,11 @@ pub fn make(setting: Setting<'_>, which: Which) -> Result<Round, Stop> {
         }
     }
     create(world, claims, &mut round);
+    round.diary.unfinished &= which != Which::All || world.stopping();
     release(setting, &mut round.diary);
     round.interest.extend(round.diary.guarded.keys().cloned());
     round.keep(world);
+    round.who = Some(ground.who());
     round.seen = Some(ground.drbd).filter(|drbd| drbd.unseen.is_empty() && drbd.generation.is_some()).map(|drbd| drbd.replicas);
     Ok(round)
 }
@@ -217,7 +227,7 @@ fn release(setting: Setting<'_>, diary: &mut Diary) {
             continue;
         };
         // A look of its own, under the lock: domUs have been started and moved since the first one.
-        let Ok(ground) = look::ground_for_a_start(world, setting.toolstack) else { return };
+        let Ok(ground) = look::ground_for_a_start(world, setting.toolstack, None) else { return };
         let received = world.lock_holder(&look::receive_lock_name(&owner)).is_some();
         let moved = ground.record.rows.iter().any(|r| r.open.contains(&name) || (r.state.in_flight() && r.domu == owner));
         if received || moved {

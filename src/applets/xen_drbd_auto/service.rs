@@ -23,7 +23,7 @@ pub fn start(setting: Setting<'_>) -> Ended {
     let world = setting.world;
     // Held until somebody waits: a daemon that is just about to go cannot be mistaken for one that stays.
     let _held = patiently(setting)?;
-    let round = round::make(setting, Which::All)?;
+    let round = round::make(setting, Which::All, None)?;
     remark(world, &round.diary);
     if round.diary.domus.is_empty() {
         world.say(To::Out, &format!("No domU configs in {}.", boot::FOLDER));

@@ -29,6 +29,9 @@ pub struct Diary {
     /// How many domUs the last `start` was told to create at a time; 0 and 1 are the same.
     #[serde(default)]
     pub jobs: u8,
+    /// A round over all domUs has begun and has not come to its end: what is decided is not all that was to be decided.
+    #[serde(default)]
+    pub unfinished: bool,
     /// When the waiting daemon looks again; `None`: nobody waits.
     #[serde(default)]
     pub next_look: Option<Moment>,
