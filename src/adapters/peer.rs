@@ -131,6 +131,11 @@ impl PeerError {
         matches!(self, PeerError::Unreachable { trouble, .. } if trouble.is_silence())
     }
 
+    /// It was silent although it was called: not for want of its address, nor of a network here.
+    pub fn was_called(&self) -> bool {
+        matches!(self, PeerError::Unreachable { trouble: Trouble::Unreachable, said, .. } if !said.contains(": Network is "))
+    }
+
     /// Nothing was touched there, for certain.
     pub fn untouched(&self) -> bool {
         matches!(self, PeerError::Unreachable { .. } | PeerError::Refused { .. })

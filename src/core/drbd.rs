@@ -285,6 +285,9 @@ impl Configured {
 pub struct ConfiguredPeer {
     /// What drbdadm calls the connection to it; `None` where the file names no hosts (`floating`).
     pub name: Option<String>,
+    /// The hosts of its section (`on alpha beta`), by the names that they give themselves. Empty where the file names none.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// The file connects it with this host. DRBD 9 lets three hosts have a resource of which two know nothing of each other.
     pub connected: bool,
 }

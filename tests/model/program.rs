@@ -182,7 +182,7 @@ impl World {
                 implicit: true,
             }],
             options: setting.rules.file.clone(),
-            peers: vec![ConfiguredPeer { name: Some(name(other(at)).to_string()), connected: true }],
+            peers: vec![ConfiguredPeer { name: Some(name(other(at)).to_string()), hosts: vec![], connected: true }],
             auto_promote: false,
             quorum: false,
         }

@@ -126,22 +126,25 @@ fn peers(resource: Node<'_, '_>, ours: Node<'_, '_>, our_names: &[&str], host: &
     let others = elements(resource, "host").filter(|section| *section != ours);
     // `floating` sections: which connection leads where cannot be told.
     if our_names.is_empty() {
-        return others.map(|_| ConfiguredPeer { name: None, connected: true }).collect();
+        return others.map(|_| ConfiguredPeer { name: None, hosts: vec![], connected: true }).collect();
     }
     let connections: Vec<Node<'_, '_>> = elements(resource, "connection").collect();
     let named = |section: Node<'_, '_>| {
         let names = names_of(section);
         if names.is_empty() {
-            return ConfiguredPeer { name: None, connected: true };
+            return ConfiguredPeer { name: None, hosts: vec![], connected: true };
         }
+        // `_remote_host` stands for whoever is not this host.
+        let hosts = names.iter().filter(|name| !name.starts_with('_')).map(|name| name.to_string()).collect();
         let ours = connections.iter().find(|c| joins(**c, our_names) && joins(**c, &names));
         let name = Some(ours.and_then(|c| c.attribute("name")).map_or_else(|| names.join("_"), str::to_string));
         // 8.x has no connection sections: there whoever has the resource is connected.
-        ConfiguredPeer { name, connected: connections.is_empty() || ours.is_some() }
+        ConfiguredPeer { name, hosts, connected: connections.is_empty() || ours.is_some() }
     };
     // Who shares our section is no peer of DRBD's, and may use the disk all the same.
     let beside = our_names.iter().filter(|name| short(name) != short(host) && **name != "_this_host");
-    let beside = beside.map(|name| ConfiguredPeer { name: Some(name.to_string()), connected: false });
+    let beside =
+        beside.map(|name| ConfiguredPeer { name: Some(name.to_string()), hosts: vec![name.to_string()], connected: false });
     others.map(named).chain(beside).collect()
 }
 
@@ -347,10 +350,12 @@ mod tests {
         assert_eq!(of_three("gamma"), Options { two_primaries: true, fencing: Fencing::DontCare });
     }
 
-    /// `resource: other hosts`; one without a connection in brackets, one without a name as `?`.
+    /// `resource: other hosts`; one without a connection in brackets, one without a name as `?`, the hosts of one that is called otherwise
+    /// behind it.
     fn peers(configuration: &Configuration) -> Vec<String> {
         let word = |p: &ConfiguredPeer| {
             let name = p.name.clone().unwrap_or_else(|| "?".to_string());
+            let name = if p.hosts.concat() == name || p.name.is_none() { name } else { format!("{name}[{}]", p.hosts.join(" ")) };
             if p.connected { name } else { format!("({name})") }
         };
         let line = |c: &Configured| format!("{}: {}", c.resource, c.peers.iter().map(word).collect::<Vec<_>>().join(" "));
@@ -363,10 +368,13 @@ mod tests {
         assert_eq!(peers(&on(of_9, "alpha")), ["web: beta", "db: beta", "three: beta gamma", "afloat: ?"]);
         assert_eq!(peers(&on("drbdadm-9.22-dump-xml-plain.txt", "alpha")), peers(&on(of_9, "alpha")));
         // A stack is one peer, of two hosts.
-        assert_eq!(peers(&on(of_9, "gamma")), ["three: alpha beta", "theirs: beta", "afloat: ?", "stack: alpha_beta"]);
+        assert_eq!(
+            peers(&on(of_9, "gamma")),
+            ["three: alpha beta", "theirs: beta", "afloat: ?", "stack: alpha_beta[alpha beta]"]
+        );
         for recording in ["drbdadm-8.4-dump-xml-dry-run.txt", "drbdadm-8.4-dump-xml-plain.txt"] {
             assert_eq!(peers(&on(recording, "alpha")), ["web: beta", "db: beta", "afloat: ?"]);
-            assert_eq!(peers(&on(recording, "gamma")), ["theirs: beta", "afloat: ?", "stack: alpha_beta"]);
+            assert_eq!(peers(&on(recording, "gamma")), ["theirs: beta", "afloat: ?", "stack: alpha_beta[alpha beta]"]);
         }
         assert_eq!(peers(&on("drbdadm-8.3-dump-xml-one-resource.txt", "alpha")), ["web: beta"]);
         assert_eq!(peers(&on("drbdadm-8.4-dump-xml-one-resource.txt", "dom0-b.example.org")), ["r0: dom0-a"]);
@@ -384,10 +392,10 @@ mod tests {
         };
         let line = "<connection><host name=\"a\"/><host name=\"b\"/></connection>\
                     <connection name=\"bc\"><path><host name=\"b\"/><host name=\"c\"/></path></connection>";
-        assert_eq!(one("a", line), ["r: b (c_d)"]);
-        assert_eq!(one("b", line), ["r: a bc"]);
+        assert_eq!(one("a", line), ["r: b (c_d[c d])"]);
+        assert_eq!(one("b", line), ["r: a bc[c d]"]);
         // Who shares a section of the file is nobody that DRBD shows.
-        assert_eq!(one("c", line), ["r: (a) bc (d)"]);
+        assert_eq!(one("c", line), ["r: (a) bc[b] (d)"]);
         assert_eq!(one("d", ""), ["r: a b (c)"]);
     }
 

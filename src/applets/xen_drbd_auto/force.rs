@@ -52,8 +52,16 @@ pub fn start(setting: Setting<'_>, args: &ForceStart) -> Ended {
     };
     let mut diary = boot::diary_to_go_on(world);
     let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
-    let by_force = may(&ground, planned, &names, &diary)?;
+    let may_by = |ground: &Ground| may(ground, planned, &names, &diary);
+    let by_force = may_by(&ground)?;
     ask_who_could_know(setting, &ground, args, &names, &by_force)?.iter().for_each(|line| world.say(To::Err, line));
+    // Whom nobody answers for was waited for: much may have happened here.
+    let ground = look::ground(world, setting.toolstack).map_err(|e| failed(format!("{e}\n  nothing was touched")))?;
+    if may_by(&ground)? != by_force {
+        let text =
+            format!("{domu} is not started: DRBD is not as it was when the others were asked; look anew\n  nothing was touched");
+        return Err(Stop::new(Exit::Refused, text));
+    }
     if args.dry_run {
         world.say(To::Out, "Nothing was touched (--dry-run); without it, it would be started here now.");
         return Ok(0);
@@ -105,12 +113,13 @@ fn ask_who_could_know(
     let end = ground.end(setting.world, &args.domu, names, true).map_err(|e| failed(format!("{e}\n  nothing was touched")))?;
     let witnesses = Witnesses::ask(asking, &end, &args.dead, "xen-drbd-auto force-start")?;
     witnesses.nobody_has_it(&end)?;
+    witnesses.none_of_these_lives(ground, &args.dead)?;
     witnesses.nobody_lives(ground, by_force)?;
-    // A single one that is silent is the one that is meant.
-    let silent = witnesses.silent(ground, by_force);
-    let dead = if silent.len() == 1 { &silent } else { &args.dead };
-    witnesses.all_are_dead(ground, by_force, dead)?;
-    Ok(price(ground, &witnesses, names, &silent))
+    // Without a name, the one that is silent is meant.
+    let meant = witnesses.the_silent_one(ground, by_force).filter(|_| args.dead.is_empty());
+    let dead = meant.map_or_else(|| args.dead.clone(), |meant| vec![meant]);
+    witnesses.all_are_dead(ground, by_force, &dead)?;
+    Ok(price(ground, &witnesses, names, &witnesses.silent(ground, by_force)))
 }
 
 /// Primary, under the guard where the peer can be asked; and another look, for a person's word is no proof either.

@@ -39,7 +39,7 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
     }
     let witnesses = Witnesses::ask(setting, &end, &args.dead, "xen-migrate failover")?;
     witnesses.nobody_has_it(&end)?;
-    let dead = dead_host(&end, &witnesses.fleet).ok_or_else(|| {
+    let dead = dead_host(&end, &witnesses.fleet, &args.dead).ok_or_else(|| {
         let text = format!(
             "neither the record nor the table names another Dom0 that could have {domu}\n  nothing was touched\n  try: xen-drbd-auto \
              force-start {domu} --reason '{reason}'"
@@ -51,6 +51,7 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
     let (path, planned) = plan(setting, &ground, domu)?;
     let names: Vec<ResourceName> = resources_of(&planned.disks).into_iter().cloned().collect();
     let by_force = may(setting, &ground, &end, &planned, &names)?;
+    witnesses.none_of_these_lives(&ground, &args.dead)?;
     witnesses.nobody_lives(&ground, &by_force)?;
     let mut said = vec![dead.clone()];
     args.dead.iter().for_each(|host| fleet::add(&mut said, &us, host));
@@ -141,11 +142,11 @@ fn already(setting: Setting<'_>, end: &End) -> Result<Option<Exit>, Stop> {
     }
 }
 
-/// The host that is said to be dead: where it is as far as is known, else where it could have gone.
-fn dead_host(end: &End, fleet: &Fleet) -> Option<HostName> {
+/// The host that is said to be dead: where it is as far as is known, else the one that a person names, else where it could have gone.
+fn dead_host(end: &End, fleet: &Fleet, said: &[HostName]) -> Option<HostName> {
     let known = fleet.domus.iter().find(|line| line.domu == end.domu).and_then(|line| line.host.clone());
     let partner = || end.listed.as_ref().and_then(|hosts| hosts.first().cloned());
-    let host = known.or_else(|| end.row.as_ref().map(|row| row.host.clone())).or_else(partner);
+    let host = known.or_else(|| end.row.as_ref().map(|row| row.host.clone())).or_else(|| said.first().cloned()).or_else(partner);
     host.filter(|host| !host.same_host(&end.host))
 }
 
@@ -201,7 +202,8 @@ fn begin(
     by_force: &[ResourceName],
 ) -> Result<Option<String>, Failed> {
     let world = setting.world;
-    let auto = xen_drbd_auto::Setting { world, toolstack: setting.toolstack, root: None, path: None, asked: None };
+    let auto =
+        xen_drbd_auto::Setting { world, toolstack: setting.toolstack, root: None, path: None, asked: None, goes_on: false };
     force::promote(auto, ground, names, by_force)?;
     match world.read(Path::new(path)) {
         Ok(bytes) if bytes == planned.bytes => {}

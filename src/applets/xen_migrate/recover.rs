@@ -345,8 +345,13 @@ fn without_a_flight(setting: Setting<'_>, mut drive: Drive<'_>, end: &End, row: 
         }
     }
     let apart = split::apart(end, seen.as_ref());
-    if let Some(row) = row.as_ref().filter(|row| row.state == State::Visiting && end.copies.is_empty()) {
-        return visitor_gone(setting, &drive, end, row);
+    if let Some(row) = row.as_ref().filter(|_| end.copies.is_empty()) {
+        match row.state {
+            State::Visiting => return visitor_gone(setting, &drive, end, row),
+            // Its journey home may have missed us.
+            State::Passed if runs_at_home(setting, &drive, row)? => return Ok(Exit::Done),
+            _ => {}
+        }
     }
     if let Some(error) = hidden {
         return Ok(half_seen(setting, end, row.as_ref(), &partner, &error).max(tell_apart(setting, &apart)));
@@ -426,13 +431,9 @@ fn tell_apart(setting: Setting<'_>, apart: &[Split]) -> Exit {
 fn visitor_gone(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: &Row) -> Ended {
     let domu = &row.domu;
     let home = row.home.as_ref().unwrap_or(&row.host);
-    let at_home = ssh::has_key(setting.world, &drive.us).then(|| Peer::new(setting.world, &drive.us, home).look(domu, &[]));
-    match at_home {
+    match ask_home(setting, drive, row) {
         Some(Ok(far)) if far.running().is_some() => {
-            drive
-                .walk(&Trip::of_row(row, row.since), &[Step::here(Deed::Forget, "it runs at home")])
-                .map_err(|why| Stop::new(Exit::Failed, why))?;
-            setting.world.say(To::Out, &format!("{domu} runs on {home}."));
+            forget(setting, drive, row, home)?;
             return Ok(Exit::Done);
         }
         Some(Err(error)) => return Ok(half_seen(setting, end, Some(row), home, &error)),
@@ -445,6 +446,28 @@ fn visitor_gone(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: &Row) -
     );
     setting.world.say(To::Err, &text);
     Ok(Exit::Done)
+}
+
+/// What was passed on and runs at home again needs no trail any more. False: not as far as is known.
+fn runs_at_home(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Result<bool, Stop> {
+    let Some(home) = row.home.as_ref() else { return Ok(false) };
+    let runs = ask_home(setting, drive, row).is_some_and(|far| far.is_ok_and(|far| far.running().is_some()));
+    if runs {
+        forget(setting, drive, row, home)?;
+    }
+    Ok(runs)
+}
+
+fn ask_home(setting: Setting<'_>, drive: &Drive<'_>, row: &Row) -> Option<Result<End, PeerError>> {
+    let home = row.home.as_ref().unwrap_or(&row.host);
+    ssh::has_key(setting.world, &drive.us).then(|| Peer::new(setting.world, &drive.us, home).look(&row.domu, &[]))
+}
+
+fn forget(setting: Setting<'_>, drive: &Drive<'_>, row: &Row, home: &HostName) -> Result<(), Stop> {
+    let forget = [Step::here(Deed::Forget, "it runs at home")];
+    drive.walk(&Trip::of_row(row, row.since), &forget).map_err(|why| Stop::new(Exit::Failed, why))?;
+    setting.world.say(To::Out, &format!("{} runs on {home}.", row.domu));
+    Ok(())
 }
 
 /// How to start a domU that runs nowhere.

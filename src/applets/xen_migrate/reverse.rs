@@ -87,7 +87,42 @@ pub fn run(setting: Setting<'_>, domu: &DomuName) -> Ended {
         .map_err(|why| Stop::new(Exit::Failed, format!("{why}\n  nothing was touched")))?;
     let answer = Peer::new(world, &us, &host).send(domu, &words);
     let after = drive.look_here()?;
-    conclude(setting, &drive, &trip, before, &after, answer)
+    let began = before.as_ref().map(|row| row.host.clone());
+    let ended = conclude(setting, &drive, &trip, before, &after, answer);
+    if ended.is_ok()
+        && let Some(began) = began
+    {
+        release_the_trail(setting, &mut drive, &began, &trip);
+    }
+    ended
+}
+
+/// Who had passed it on need not remember that any more.
+fn release_the_trail(setting: Setting<'_>, drive: &mut Drive<'_>, began: &HostName, trip: &Trip) {
+    let mut host = began.clone();
+    for _ in 0..LONGEST_TRAIL {
+        if host.same_host(&trip.to) {
+            return;
+        }
+        let end = match Peer::new(setting.world, &drive.us, &host).look(&drive.domu, &[]) {
+            Ok(end) => end,
+            Err(_) => {
+                drive.tell(&format!(
+                    "note: {host} may still remember where it went; when it answers, there: xen-migrate recover {}",
+                    drive.domu
+                ));
+                return;
+            }
+        };
+        let Some(row) = end.row.filter(|row| row.state == State::Passed) else { return };
+        drive.face(&host);
+        let release = Step::there(Deed::Release, "it runs at home again");
+        if let Err(why) = drive.walk(&Trip::to(&host, trip.now), &[release]) {
+            drive.tell(&format!("  failed: {why}"));
+            return;
+        }
+        host = row.host;
+    }
 }
 
 /// Already here: nothing to bring back.

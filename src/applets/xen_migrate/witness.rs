@@ -26,6 +26,8 @@ pub(in crate::applets) struct Witnesses {
     pub fleet: Fleet,
     /// Who else has each resource.
     partners: Vec<Partners>,
+    /// Whom the table or the record names for this domU, and whom a person names.
+    named: Vec<HostName>,
     /// What a person has typed, but for the reason: it is said again where something must be done first.
     again: String,
 }
@@ -40,12 +42,14 @@ impl Witnesses {
         let here = survey::survey(setting.world, setting.toolstack, &scope, None).map_err(drive::look_stop)?;
         let partners = partners(end);
         let mut hosts = fleet::hosts(setting, &here.host)?;
-        let named = partners.iter().flat_map(|partners| &partners.hosts);
-        named.chain(dead).for_each(|host| fleet::add(&mut hosts, &here.host, host));
+        let theirs = partners.iter().flat_map(|resource| &resource.partners).map(|partner| &partner.host);
+        theirs.chain(dead).for_each(|host| fleet::add(&mut hosts, &here.host, host));
+        let row = end.row.iter().flat_map(|row| [Some(&row.host), row.home.as_ref(), row.from.as_ref()]).flatten();
+        let named = end.listed.iter().flatten().chain(row).chain(dead).cloned().collect();
         let heard = fleet::hear(setting, &here, std::slice::from_ref(&domu), hosts);
         let asked = heard.iter().cloned().map(|(host, answer)| Asked { host, answer: answer.map_err(fleet::why) });
         let fleet = crate::core::whereabouts::fleet(&here, &asked.collect::<Vec<_>>(), std::slice::from_ref(&domu));
-        Ok(Witnesses { domu, us: here.host, heard, fleet, partners, again })
+        Ok(Witnesses { domu, us: here.host, heard, fleet, partners, named, again })
     }
 
     /// Those that answer, this Dom0 left out.
@@ -88,7 +92,7 @@ impl Witnesses {
             if let Some(row) = survey.row(domu).filter(|row| row.state.in_flight()) {
                 return refused(format!("the record of {host} says {}\n  on {host}: xen-migrate recover {domu}", row.in_words()));
             }
-            if !survey.unseen.is_empty() {
+            if !survey.unseen.is_empty() && self.could_have_it(host) {
                 return refused(format!("{host} answers, and could not see everything: {}", survey.unseen.join("; ")));
             }
         }
@@ -99,31 +103,39 @@ impl Witnesses {
     /// are Primary, as an interrupted failover leaves it.
     fn is_us(&self, end: &End, survey: &Survey, seen: &Replica, peer: &Peer) -> bool {
         if peer.is_named() {
-            return named(peer, &self.us);
+            // A connection that has a name of its own has it at both ends.
+            let ours = self.partners_of(&seen.resource).find(|partner| partner.host.same_host(&survey.host));
+            return named(peer, &self.us) || ours.is_some_and(|partner| partner.connection == peer.name);
         }
         let joined = |r: &Replica| r.role == Role::Primary && r.is_connected();
         end.replica(&seen.resource).is_some_and(|ours| joined(&ours.replica))
-            && self.partners_of(&seen.resource).iter().any(|host| host.same_host(&survey.host))
+            && self.partners_of(&seen.resource).any(|partner| partner.host.same_host(&survey.host))
     }
 
     /// A host that has said anything is not dead, and the disk of one that only DRBD is cut off from may be the newer one. Where every
     /// peer of every disk is connected and Secondary, DRBD has answered for all of them.
     pub(in crate::applets) fn nobody_lives(&self, ground: &Ground, by_force: &[ResourceName]) -> Result<(), Stop> {
-        for survey in self.surveys() {
-            let ours = |name: &ResourceName| by_force.contains(name) && self.may_have(name, &survey.host);
-            let apart = |r: &&Replica| ours(&r.resource) && cut_off(ground, &r.resource, &survey.host);
-            if let Some(replica) = survey.replicas.iter().find(apart) {
-                let (name, host) = (&replica.resource, &survey.host);
-                let text = format!("{host} is not dead, it answers; {name} is only cut off from it ({})", replica.in_words());
-                return self.refused(&text, &format!("\n  mend the link, then on both: drbdadm adjust {name}"));
-            }
+        for name in by_force {
+            let Some(survey) = self.surveys().find(|survey| self.is_cut_off(ground, name, &survey.host)) else { continue };
+            let host = &survey.host;
+            return match survey.replicas.iter().find(|r| r.resource == *name) {
+                Some(replica) => self.refused(
+                    &format!("{host} is not dead, it answers; {name} is only cut off from it ({})", replica.in_words()),
+                    &format!("\n  mend the link, then on both: drbdadm adjust {name}"),
+                ),
+                None => self.refused(
+                    &format!("{host} is not dead, it answers; {name} is not up there, and what it has may be newer"),
+                    &format!("\n  on {host}: drbdadm up {name}"),
+                ),
+            };
         }
         if by_force.is_empty() {
             return Ok(());
         }
         let domu = &self.domu;
         for (host, answer) in &self.heard {
-            if self.answers(host) || by_force.iter().all(|name| is_connected(ground, name, host)) {
+            let connected = || by_force.iter().all(|name| self.is_connected(ground, name, host));
+            if !self.could_have_it(host) || self.answers(host) || connected() {
                 continue;
             }
             let (seen, advice) = match answer {
@@ -154,7 +166,25 @@ impl Witnesses {
     }
 
     fn silent_of<'a>(&'a self, ground: &'a Ground, name: &'a ResourceName) -> impl Iterator<Item = &'a HostName> {
-        self.partners_of(name).iter().filter(move |host| !is_connected(ground, name, host) && !self.answers(host))
+        let hosts = self.partners_of(name).map(|partner| &partner.host);
+        hosts.filter(move |host| !self.is_connected(ground, name, host) && !self.answers(host))
+    }
+
+    /// The one that is silent, where there is no other and it was really called: whose name means nothing, or to whom no network leads from
+    /// here, was not.
+    pub(in crate::applets) fn the_silent_one(&self, ground: &Ground, by_force: &[ResourceName]) -> Option<HostName> {
+        let [silent] = &self.silent(ground, by_force)[..] else { return None };
+        let heard = self.heard.iter().find(|(host, _)| host.same_host(silent))?;
+        heard.1.as_ref().err().filter(|error| error.was_called()).map(|_| silent.clone())
+    }
+
+    /// Who a person says is dead does not answer.
+    pub(in crate::applets) fn none_of_these_lives(&self, ground: &Ground, dead: &[HostName]) -> Result<(), Stop> {
+        let connected = |host: &HostName| self.partners.iter().any(|p| self.is_connected(ground, &p.resource, host));
+        match dead.iter().find(|host| self.answers(host) || connected(host)) {
+            Some(host) => self.refused(&format!("{host} is not dead, it answers"), ""),
+            None => Ok(()),
+        }
     }
 
     /// A person has said of each of those that it is dead.
@@ -178,7 +208,8 @@ impl Witnesses {
             let replica = ground.drbd.replicas.iter().find(|r| r.resource == *name);
             let apart: Vec<&Peer> =
                 replica.iter().flat_map(|r| &r.peers).filter(|p| p.connection != Connection::Connected).collect();
-            let strange = |p: &&&Peer| p.is_named() && !self.partners_of(name).iter().any(|host| named(p, host));
+            let known = |p: &Peer| self.partners_of(name).any(|partner| partner.connection == p.name);
+            let strange = |p: &&&Peer| p.is_named() && !known(p);
             if let Some(peer) = apart.iter().find(strange).filter(|_| apart.len() > 1) {
                 let text = format!("{name} is not connected to {}, which is no host's name, so it cannot be asked", peer.name);
                 return self.refused(&text, "");
@@ -192,14 +223,44 @@ impl Witnesses {
         self.surveys().any(|survey| survey.host.same_host(host))
     }
 
-    fn partners_of(&self, name: &ResourceName) -> &[HostName] {
-        self.partners.iter().find(|p| p.resource == *name).map(|p| p.hosts.as_slice()).unwrap_or_default()
+    fn partners_of(&self, name: &ResourceName) -> impl Iterator<Item = &Partner> {
+        self.partners.iter().filter(move |p| p.resource == *name).flat_map(|p| &p.partners)
     }
 
     /// Whether what that host calls so is the same resource: two pairs of a fleet may each have an r0.
     fn may_have(&self, name: &ResourceName, host: &HostName) -> bool {
-        let partners = self.partners.iter().find(|p| p.resource == *name);
-        partners.is_none_or(|p| p.nameless || p.hosts.iter().any(|partner| partner.same_host(host)))
+        let of_it = self.partners.iter().find(|p| p.resource == *name);
+        of_it.is_none_or(|p| p.nameless || p.partners.iter().any(|partner| partner.host.same_host(host)))
+    }
+
+    /// It can have a disk of the domU, or somebody says that it has to do with it.
+    fn could_have_it(&self, host: &HostName) -> bool {
+        self.partners.iter().any(|p| self.may_have(&p.resource, host)) || self.named.iter().any(|named| named.same_host(host))
+    }
+
+    /// Our end of a resource is connected to this very host, which DRBD 9 alone can tell.
+    fn is_connected(&self, ground: &Ground, name: &ResourceName, host: &HostName) -> bool {
+        let partner = self.partners_of(name).find(|partner| partner.host.same_host(host));
+        let Some(connection) = partner.map(|partner| &partner.connection) else { return false };
+        let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
+        ours.is_some_and(|r| r.peers.iter().any(|p| p.name == *connection && p.connection == Connection::Connected))
+    }
+
+    /// Our end of a resource is not connected to this host, which has it, answers, and should be. DRBD 8 does not say which host its one
+    /// peer is, and nobody says which `floating` one is: of those there are to be as many connections as hosts that answer.
+    fn is_cut_off(&self, ground: &Ground, name: &ResourceName, host: &HostName) -> bool {
+        let Some(ours) = ground.drbd.replicas.iter().find(|r| r.resource == *name) else { return false };
+        let joined = |p: &&Peer| p.connection == Connection::Connected;
+        if let Some(partner) = self.partners_of(name).find(|partner| partner.host.same_host(host)) {
+            let untold = ours.peers.iter().filter(|p| !p.is_named()).any(|p| joined(&p));
+            return partner.connected && !untold && !self.is_connected(ground, name, host);
+        }
+        let has_it = |survey: &&Survey| survey.replicas.iter().any(|r| r.resource == *name) && self.may_have(name, &survey.host);
+        let is_partner = |host: &HostName| self.partners_of(name).any(|partner| partner.host.same_host(host));
+        let living: Vec<&Survey> = self.surveys().filter(has_it).filter(|survey| !is_partner(&survey.host)).collect();
+        let told = |p: &Peer| self.partners_of(name).any(|partner| partner.connection == p.name);
+        let connections = ours.peers.iter().filter(joined).filter(|p| !told(p)).count();
+        living.iter().any(|survey| survey.host.same_host(host)) && living.len() > connections
     }
 
     /// Who was not heard, and why, as far as it matters to a person.
@@ -216,40 +277,46 @@ fn said(error: &PeerError) -> String {
     }
 }
 
-/// The other hosts that have a resource: those of the operator's file, and those that DRBD 9 has connections to.
+/// Who else has a resource.
 struct Partners {
     resource: ResourceName,
-    hosts: Vec<HostName>,
+    partners: Vec<Partner>,
     /// One of them goes by no host's name (`floating`): it may be anybody.
     nameless: bool,
 }
 
+/// Another host that has a resource.
+struct Partner {
+    host: HostName,
+    /// What DRBD 9 calls the connection to it: `connection NAME { … }`, else the names of its section.
+    connection: String,
+    /// The file connects it with this host.
+    connected: bool,
+}
+
+/// Those of the operator's file, and those that DRBD 9 has connections to.
 fn partners(end: &End) -> Vec<Partners> {
     let of = |seen: &ReplicaSeen| {
-        let file = seen.configured.peers.iter().map(|peer| peer.name.as_deref());
-        let kernel = seen.replica.peers.iter().filter(|p| p.is_named()).map(|p| Some(p.name.as_str()));
-        let names: Vec<Option<HostName>> = file.chain(kernel).map(|name| name?.parse().ok()).collect();
-        let nameless = names.is_empty() || names.iter().any(Option::is_none);
-        let mut hosts = Vec::new();
-        names.iter().flatten().for_each(|host| fleet::add(&mut hosts, &end.host, host));
-        Partners { resource: seen.replica.resource.clone(), hosts, nameless }
+        let file = &seen.configured.peers;
+        let mut partners = Vec::new();
+        let mut nameless = file.is_empty();
+        for peer in file {
+            let hosts: Vec<HostName> = peer.hosts.iter().filter_map(|host| host.parse().ok()).collect();
+            nameless |= hosts.is_empty() || hosts.len() < peer.hosts.len();
+            let connection = peer.name.clone().unwrap_or_default();
+            let partner = |host| Partner { host, connection: connection.clone(), connected: peer.connected };
+            partners.extend(hosts.into_iter().filter(|host| !host.same_host(&end.host)).map(partner));
+        }
+        let told = |p: &Peer| file.iter().any(|peer| peer.name.as_ref() == Some(&p.name));
+        let others = seen.replica.peers.iter().filter(|p| p.is_named() && !told(p));
+        let others =
+            others.filter_map(|p| Some(Partner { host: p.name.parse().ok()?, connection: p.name.clone(), connected: true }));
+        partners.extend(others);
+        Partners { resource: seen.replica.resource.clone(), partners, nameless }
     };
     end.replicas.iter().map(of).collect()
 }
 
 fn named(peer: &Peer, host: &HostName) -> bool {
     peer.name.parse::<HostName>().is_ok_and(|name| name.same_host(host))
-}
-
-/// Our end of a resource is not connected to this host, which has it. DRBD 8 does not say which host its one peer is.
-fn cut_off(ground: &Ground, name: &ResourceName, host: &HostName) -> bool {
-    let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
-    let joined = |p: &Peer| (!p.is_named() || named(p, host)) && p.connection == Connection::Connected;
-    ours.is_some_and(|r| !r.peers.iter().any(joined))
-}
-
-/// Our end of a resource is connected to this very host, which DRBD 9 alone can tell.
-fn is_connected(ground: &Ground, name: &ResourceName, host: &HostName) -> bool {
-    let ours = ground.drbd.replicas.iter().find(|r| r.resource == *name);
-    ours.is_some_and(|r| r.peers.iter().any(|p| named(p, host) && p.connection == Connection::Connected))
 }

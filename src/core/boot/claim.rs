@@ -232,7 +232,7 @@ mod tests {
 
     /// What the file has of it.
     fn file(peers: &[&str], quorum: bool) -> Configured {
-        let peer = |name: &&str| ConfiguredPeer { name: Some(name.to_string()), connected: true };
+        let peer = |name: &&str| ConfiguredPeer { name: Some(name.to_string()), hosts: vec![], connected: true };
         let volume =
             ConfiguredVolume { number: 0, minor: 0, device: "/dev/drbd0".into(), disk: "/dev/vg/r0".into(), implicit: true };
         Configured {

@@ -44,7 +44,7 @@ fn file(resource: &str) -> Configured {
         resource: name(resource),
         volumes: vec![volume],
         options: Options::default(),
-        peers: vec![ConfiguredPeer { name: Some("beta".into()), connected: true }],
+        peers: vec![ConfiguredPeer { name: Some("beta".into()), hosts: vec!["beta".into()], connected: true }],
         auto_promote: false,
         quorum: false,
     }
@@ -194,7 +194,7 @@ fn what_could_not_be_seen_is_no_permission() {
 }
 
 fn host(called: Option<&str>, connected: bool) -> ConfiguredPeer {
-    ConfiguredPeer { name: called.map(String::from), connected }
+    ConfiguredPeer { name: called.map(String::from), hosts: vec![], connected }
 }
 
 #[test]

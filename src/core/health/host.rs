@@ -198,7 +198,7 @@ fn one_host(survey: &Survey, health: &Health, there: &str, found: &mut Vec<Findi
     if health.disable_sendpage == Some(false) {
         let what = "DRBD 8.4 without disable_sendpage: a link that is lost in a write keeps the domU's page, and its disk, until a reboot";
         let advice = format!(
-            "{there}echo 'options drbd disable_sendpage=1' > /etc/modprobe.d/drbd.conf   (and now: echo 1 > /sys/module/drbd/parameters/disable_sendpage)"
+            "{there}echo 'options drbd disable_sendpage=1' >> /etc/modprobe.d/drbd.conf   (and now: echo 1 > /sys/module/drbd/parameters/disable_sendpage)"
         );
         found.push(Finding::warning(host, "sendpage", what, advice));
     }
