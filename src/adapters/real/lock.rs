@@ -74,8 +74,11 @@ pub(super) fn take(real: &Real, name: &str, purpose: &str) -> Result<Box<dyn Hel
     // The lock is what counts; a full disk only costs whoever finds it taken the reason why.
     let purpose: String = purpose.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let since = humantime::format_rfc3339_seconds(real.now());
-    let _ = file.set_len(0);
-    let _ = file.write_all(format!("pid {} {purpose} since {since}\n", process::id()).as_bytes());
+    let word = format!("pid {} {purpose} since {since}\n", process::id());
+    // Over the old one, and only then as short as it is: who is stopped between the two has said who it is.
+    if file.write_all(word.as_bytes()).is_ok() {
+        let _ = file.set_len(word.len() as u64);
+    }
     let file = Arc::new(file);
     real.locks.remember(name, &file);
     Ok(Box::new(Lock { _file: file }))
@@ -197,22 +200,31 @@ fn had(tried: io::Result<()>) -> io::Result<bool> {
 /// Who holds it, from what that one wrote into the file: `pid PID PURPOSE since TIME`.
 fn written(file: &mut File) -> Holder {
     let mut text = String::new();
-    let read = file.take(4096).read_to_string(&mut text);
-    match read.ok().and_then(|_| holder_of(&text)) {
-        Some((pid, purpose, since)) => match state_of(pid) {
-            State::Runs => Holder::awake(format!("{purpose} (pid {pid}, since {since})")),
-            State::Stopped => {
-                let said = format!("{purpose} (pid {pid}, stopped, state T, since {since})");
-                Holder { said, state: HolderState::Stopped }
-            }
-            State::Gone => Holder::awake(format!("{purpose} (pid {pid}, gone); a program it started still runs")),
-        },
+    let read = Read::by_ref(file).take(4096).read_to_string(&mut text);
+    let told = read.ok().and_then(|_| holder_of(&text)).map(|(pid, purpose, since)| (pid, purpose, since, state_of(pid)));
+    // No word, or the last one's: who has just taken it may have been stopped before it could write.
+    if matches!(told, None | Some((.., State::Gone)))
+        && let Some(pid) = known_to_the_kernel(file).filter(|pid| matches!(state_of(*pid), State::Stopped))
+    {
+        let said = format!("somebody who has not written who it is (pid {pid}, stopped, state T)");
+        return Holder { said, state: HolderState::Stopped };
+    }
+    match told {
+        Some((pid, purpose, since, State::Runs)) => Holder::awake(format!("{purpose} (pid {pid}, since {since})")),
+        Some((pid, purpose, since, State::Stopped)) => {
+            let said = format!("{purpose} (pid {pid}, stopped, state T, since {since})");
+            Holder { said, state: HolderState::Stopped }
+        }
+        Some((pid, purpose, _, State::Gone)) => {
+            Holder::awake(format!("{purpose} (pid {pid}, gone); a program it started still runs"))
+        }
         None => Holder::awake("somebody who has not written who it is"),
     }
 }
 
 fn holder_of(text: &str) -> Option<(u32, &str, &str)> {
-    let (pid, rest) = text.trim_end().strip_prefix("pid ")?.split_once(' ')?;
+    // Behind it there may be the end of an older, longer one.
+    let (pid, rest) = text.lines().next()?.strip_prefix("pid ")?.split_once(' ')?;
     let (purpose, since) = rest.rsplit_once(" since ")?;
     Some((pid.parse().ok()?, purpose, since))
 }
@@ -246,6 +258,8 @@ mod tests {
             holder_of("pid 12 xen-migrate migrate web since 2026-01-01T00:00:00Z\n"),
             Some((12, "xen-migrate migrate web", "2026-01-01T00:00:00Z"))
         );
+        let over_an_older_one = "pid 12 xen-migrate where since 2026-01-01T00:00:00Z\npid 9 x since 2025-01-01T00:00:00Z\n";
+        assert_eq!(holder_of(over_an_older_one), Some((12, "xen-migrate where", "2026-01-01T00:00:00Z")));
         for bad in ["", "pid", "pid 12", "pid x migrate since now", "12 migrate since now"] {
             assert_eq!(holder_of(bad), None, "{bad:?}");
         }

@@ -124,6 +124,15 @@ fn a_holder_that_is_stopped_is_called_so() {
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     let who = until(&real, "it is stopped", || real.lock_holder("waiting").filter(|who| who.state == HolderState::Stopped));
     assert!(who.said.starts_with(&format!("waiting (pid {}, stopped, state T, since ", holder.id())), "{who}");
+    // In the instant between its taking the lock and its word: nothing is there, or the word of the one before.
+    let file = root.path().join("run/xen-migrate/waiting.lock");
+    let word = fs::read_to_string(&file).unwrap();
+    for found in ["", "pid 999999999 xen-migrate migrate since 2026-01-01T00:00:00Z\n"] {
+        fs::write(&file, found).unwrap();
+        let who = real.lock_holder("waiting").unwrap();
+        assert_eq!(who.state, HolderState::Stopped, "{found:?}: {who}");
+    }
+    fs::write(&file, word).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
     until(&real, "it goes on", || (real.lock_holder("waiting").unwrap().state == HolderState::Awake).then_some(()));
     assert!(real.summon("waiting", Summons::Stop).unwrap());
