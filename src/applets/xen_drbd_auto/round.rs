@@ -6,6 +6,7 @@ use crate::adapters::boot::{self, ConfigFile, Planned, Unplanned};
 use crate::adapters::look::{self, Ground, Who};
 use crate::adapters::{Held, LockError, To, World};
 use crate::applets::exit::{Exit, Stop};
+use crate::applets::xen_migrate::several;
 use crate::core::boot::diary::{Diary, Outcome};
 use crate::core::boot::{Case, Decision, decide};
 use crate::core::drbd::Replica;
@@ -152,7 +153,13 @@ fn one<'a>(setting: Setting<'a>, ground: &Ground, config: &'a ConfigFile, planne
     let busy = world.lock_holder(&look::lock_name(domu)).or_else(|| world.lock_holder(&look::receive_lock_name(domu)));
     let busy = busy.map(|holder| holder.said);
     match decision(ground, planned, diary, busy) {
-        Decision::Claim(evidence) => Claim::begin(setting, ground, config, planned, diary, evidence),
+        Decision::Claim(evidence) => match several::goes_down(world) {
+            Some(who) => {
+                let why = format!("this Dom0 goes down, and what is started here now would go down with it: {who}");
+                Begun::Ended(Outcome::Decided(Decision::Wait(why)))
+            }
+            None => Claim::begin(setting, ground, config, planned, diary, evidence),
+        },
         decision => Begun::Ended(Outcome::Decided(decision)),
     }
 }

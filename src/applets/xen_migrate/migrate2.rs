@@ -143,7 +143,9 @@ fn looks(setting: Setting<'_>, domus: &[(DomuName, Vec<ResourceName>)]) -> Resul
 /// Deeds of a migration that the peer drives: each is checked against what is here before it is done.
 fn act(setting: Setting<'_>, peer: &HostName, domu: &DomuName, deeds: &[Deed]) -> Result<Answer, String> {
     let world = setting.world;
-    if let Some(who) = deeds.iter().find(|deed| matches!(deed, Deed::Expect { .. })).and_then(|_| several::goes_down(setting)) {
+    if let Some(who) =
+        deeds.iter().find(|deed| matches!(deed, Deed::Expect { .. })).and_then(|_| several::goes_down(setting.world))
+    {
         return Err(several::refusal_of_what_comes(&who));
     }
     let known: Vec<ResourceName> = deeds

@@ -43,7 +43,7 @@ struct Admitted<'a> {
 /// Whether it is expected, from that peer, on this host. A plain `xl migrate` does not say what it sends; what it brings is its own affair.
 fn admit<'a>(setting: Setting<'a>, peer: Option<HostName>, what: Option<Coming>) -> Result<Admitted<'a>, String> {
     let world = setting.world;
-    if let Some(who) = several::goes_down(setting) {
+    if let Some(who) = several::goes_down(setting.world) {
         return Err(several::refusal_of_what_comes(&who));
     }
     let Some(coming) = what else { return Ok(Admitted { keeper: None, _held: None }) };
@@ -145,7 +145,7 @@ impl<'a> Keeper<'a> {
             self.log(&format!("the stream of {domu} is of no form that this version knows: Primary during the whole copy"));
         }
         // The sender takes it back as long as it has not heard "ready": so that is the last moment to turn it away.
-        let down = (halt != Halt::Go).then(|| several::goes_down(self.setting)).flatten();
+        let down = (halt != Halt::Go).then(|| several::goes_down(self.setting.world)).flatten();
         let ready = match halt {
             Halt::Unknown | Halt::Complete | Halt::Ready if down.is_some() => {
                 Err(several::refusal_of_what_comes(&down.unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! A Dom0 that goes down takes nothing in: from the moment at which `migrate --shutdown` begins, and not only as long as that runs.
+//! A Dom0 that goes down takes nothing in, and `xen-drbd-auto` starts nothing there: from the moment at which `migrate --shutdown` begins, and not only as long as that runs.
 //!
 //! `xendomains` and the services behind it take minutes more, in which sshd still answers; what came in then would be ended with this Dom0.
 //! So there is a mark in `/run`, which no boot leaves there. Whoever finds that the Dom0 stays up takes it away: `reverse --return`, which
@@ -26,9 +26,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the sender of a domU that is here may take to tell that it has arrived.
 const TELLING: Duration = Duration::from_secs(15);
 
-/// Why no domU may come here now: the Dom0 goes down. A mark that cannot be read counts as one.
-pub fn goes_down(setting: Setting<'_>) -> Option<String> {
-    let world = setting.world;
+/// Why no domU may come here now, nor be started: the Dom0 goes down. A mark that cannot be read counts as one.
+pub fn goes_down(world: &dyn World) -> Option<String> {
     if let Some(who) = world.lock_holder(LOCK).filter(|who| who.said.contains(PURPOSE)) {
         return Some(who.said);
     }

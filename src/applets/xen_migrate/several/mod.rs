@@ -49,7 +49,7 @@ pub fn reverse(setting: Setting<'_>, everywhere: &Everywhere, asked: &Reverse) -
         down::stays_up(setting.world);
     }
     let once = |setting: Setting<'_>| {
-        if let Some(who) = goes_down(setting).filter(|_| !asked.dry_run) {
+        if let Some(who) = goes_down(setting.world).filter(|_| !asked.dry_run) {
             return Err(Stop::new(Exit::Refused, format!("{}\n  nothing was touched", down::refusal(&who))));
         }
         match asked.which.one() {

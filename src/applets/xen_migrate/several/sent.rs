@@ -145,7 +145,7 @@ pub(super) fn keep(world: &dyn World, stays: impl Fn(&DomuName) -> bool) -> Resu
 /// A domU is about to go. If this Dom0 stays up, it goes for another reason than a shutdown, whatever an earlier one did with it.
 pub fn went_for_another_reason(setting: Setting<'_>, domu: &DomuName) {
     let world = setting.world;
-    if goes_down(setting).is_none()
+    if goes_down(world).is_none()
         && let Err(stop) = keep(world, |other| other != domu)
     {
         world.say(To::Err, &format!("note: {}", stop.text));
