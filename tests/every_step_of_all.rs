@@ -177,7 +177,9 @@ fn all_peers_are_asked_at_the_same_time() {
         assert!(!ran.killed, "{}{}", ran.out, ran.err);
         let journal = lab.journal();
         let new = journal.lines().skip(before);
-        new.filter_map(|line| line.split_once(" at once: ")).map(|(_, what)| what.to_string()).collect()
+        let what = new.filter_map(|line| line.split_once(" at once: ")).map(|(_, what)| what.to_string());
+        // A look asks the tools of its own host together as well.
+        what.filter(|what| what.contains("ssh")).collect()
     };
     let lab = fleet();
     assert_eq!(at_once(&lab, &["xen-migrate", "migrate", "ALL", "--dry-run"]), ["ssh, ssh"]);

@@ -88,8 +88,13 @@ tool_starts() { # a|b command
 	tool_on=$host tool_words=$* tool_began=$EPOCHREALTIME
 }
 
+# Several migrations one after the other may well take longer than one wait.
 tool_ends() {
-	until_on "$tool_on" '[ -s /root/tool.rc ]' || fail "the tool did not end within $REAL_PATIENCE s"
+	local again
+	for again in 1 2 3 4 5 6; do
+		if until_on "$tool_on" '[ -s /root/tool.rc ]'; then break; fi
+		[ "$again" -lt 6 ] || fail "the tool did not end within 6 times $REAL_PATIENCE s"
+	done
 	quietly "$tool_on" 'cat /root/tool.out'
 	local words=$out
 	quietly "$tool_on" 'cat /root/tool.rc'
