@@ -220,6 +220,7 @@ fn survey(host: &str, domus: &[&str]) -> Survey {
         rows: vec![],
         listed: vec![],
         unseen: vec![],
+        unshown: vec![],
         health: None,
     }
 }

@@ -8,7 +8,7 @@ use super::peer::{Meant, Peer, PeerError};
 use super::store::TableFile;
 use super::{World, boot, here, store, xen};
 use crate::core::config;
-use crate::core::drbd::{Configured, Generation};
+use crate::core::drbd::{Configured, Generation, Replica};
 use crate::core::facts::{End, PROTOCOL};
 use crate::core::names::{DomuName, HostName, ResourceName};
 use crate::core::record::{Moment, Record};
@@ -46,13 +46,15 @@ pub fn survey(
             || configs.iter().any(|c| c.resources.contains(name))
             || scope.domus.iter().any(|(_, known)| known.contains(name))
     };
+    let replicas: Vec<Replica> = drbd.replicas.into_iter().filter(|r| mine(&r.resource)).collect();
     Ok(Survey {
+        unshown: unshown(&replicas, &drbd.configured),
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_string(),
         toolstack,
         now: Moment::from(world.now()),
         domains: domains.into_iter().filter(|d| d.id != 0 && is_ours(&d.name)).collect(),
-        replicas: drbd.replicas.into_iter().filter(|r| mine(&r.resource)).collect(),
+        replicas,
         rows: record.rows.into_iter().filter(|r| asked(&r.domu)).collect(),
         listed: table
             .table
@@ -66,6 +68,19 @@ pub fn survey(
         health,
         host,
     })
+}
+
+/// The hosts of the file that the kernel does not show, with the names that they give themselves.
+fn unshown(replicas: &[Replica], configured: &[Configured]) -> Vec<(ResourceName, Option<String>)> {
+    let of = |replica: &Replica| -> Vec<(ResourceName, Option<String>)> {
+        let file = configured.iter().find(|c| c.resource == replica.resource);
+        let hosts = file.into_iter().flat_map(|file| file.unshown_peers(replica)).flat_map(|peer| match peer.hosts.is_empty() {
+            true => vec![None],
+            false => peer.hosts.iter().cloned().map(Some).collect(),
+        });
+        hosts.map(|host| (replica.resource.clone(), host)).collect()
+    };
+    replicas.iter().flat_map(of).collect()
 }
 
 /// What a survey is made of.

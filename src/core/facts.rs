@@ -2,7 +2,8 @@
 //!
 //! An [`End`] is plain data: it crosses the wire as JSON, and the decisions of [`super::migrate`] take two of them and nothing else.
 
-use super::drbd::{Configured, Generation, Options, Replica};
+use super::boot::claim::unshown;
+use super::drbd::{Configured, Generation, Options, Replica, Role};
 use super::names::{DomuName, HostName, ResourceName};
 use super::record::Row;
 use super::xen::{BlockDevice, Domain, Toolstack};
@@ -233,6 +234,12 @@ impl ReplicaSeen {
     /// The options differ from the operator's file, or could not be read.
     pub fn is_changed(&self) -> bool {
         self.options.as_ref() != Some(&self.configured.options)
+    }
+
+    /// DRBD shows that nobody has it Primary: every host that the file names is connected and Secondary, and so are we.
+    pub fn is_secondary_everywhere(&self) -> bool {
+        let r = &self.replica;
+        r.is_connected() && r.role == Role::Secondary && !r.peer_is_primary() && unshown(r, &self.configured).is_none()
     }
 
     /// Two Primaries are allowed just now.

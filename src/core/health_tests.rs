@@ -39,6 +39,7 @@ fn survey(end: End) -> Survey {
         rows: vec![],
         listed: vec![],
         unseen: vec![],
+        unshown: vec![],
         health: Some(Box::new(health_of(end))),
     }
 }

@@ -43,6 +43,9 @@ pub struct Survey {
     pub listed: Vec<Listed>,
     /// What could not be seen, in sentences.
     pub unseen: Vec<String>,
+    /// The hosts that drbd.conf there has for a resource and the kernel does not show; one without a name (`floating`) is `None`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unshown: Vec<(ResourceName, Option<String>)>,
     /// What could stop a migration, where it was asked for.
     #[serde(default)]
     pub health: Option<Box<Health>>,

@@ -5,7 +5,7 @@
 
 use super::drbd::{Connection, Peer, Replica, Role};
 use super::facts::{CopyName, copy_name, failover};
-use super::names::{DomuName, HostName};
+use super::names::{DomuName, HostName, ResourceName};
 use super::record::{Row, State};
 use super::survey::{Survey, domu_of};
 use super::xen::Domain;
@@ -325,6 +325,14 @@ fn place<'r>(
             _ => None,
         });
         return Place::Unseen(host);
+    }
+    // A host that has its disk by the file, and that neither the kernel shows nor anybody has heard.
+    let answered = |host: &String| seen.iter().any(|s| host.parse::<HostName>().is_ok_and(|host| s.host.same_host(&host)));
+    let hidden = |(resource, host): &(ResourceName, Option<String>)| {
+        names.contains(&resource.as_str()) && !host.as_ref().is_some_and(answered)
+    };
+    if seen.iter().flat_map(|s| &s.unshown).any(hidden) {
+        return Place::Unknown;
     }
     let all_seen =
         |name: &&str| replicas(name).iter().any(|(_, r)| r.is_connected() && r.role == Role::Secondary && !r.peer_is_primary());

@@ -38,6 +38,7 @@ fn survey(host: &str) -> Survey {
         rows: vec![],
         listed: vec![],
         unseen: vec![],
+        unshown: vec![],
         health: None,
     }
 }

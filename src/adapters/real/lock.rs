@@ -125,7 +125,10 @@ fn holding_pid(real: &Real, name: &str) -> io::Result<Option<u32>> {
     }
     let mut text = String::new();
     Read::by_ref(&mut file).take(4096).read_to_string(&mut text)?;
-    let Some(pid) = holder_of(&text).map(|(pid, ..)| pid).or_else(|| known_to_the_kernel(&file)) else {
+    let told = holder_of(&text).map(|(pid, ..)| pid);
+    // A word of one that is gone may be the last holder's: the kernel knows who has taken it.
+    let lives = told.filter(|pid| !matches!(state_of(*pid), State::Gone));
+    let Some(pid) = lives.or_else(|| known_to_the_kernel(&file)).or(told) else {
         return Err(io::Error::new(ErrorKind::InvalidData, "the holder has not written who it is"));
     };
     if !is_of_this_program(pid, &file)? {

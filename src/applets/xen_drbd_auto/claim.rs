@@ -6,6 +6,7 @@ use crate::adapters::boot::{self, ConfigFile, Planned};
 use crate::adapters::deeds;
 use crate::adapters::look::{self, Ground};
 use crate::adapters::{Call, Held, LockError, To, World, drbd, here, xen};
+use crate::applets::xen_migrate::several;
 use crate::core::boot::Decision;
 use crate::core::boot::claim::{Deed, Proof, can_be_guarded, guarded, holds, proof};
 use crate::core::boot::diary::{Diary, Outcome};
@@ -247,6 +248,9 @@ impl<'a> Claim<'a> {
         if world.stopping() {
             return Err("stopped as asked".to_string());
         }
+        if let Some(who) = several::goes_down(world) {
+            return Err(goes_down_with_it(&who));
+        }
         is_unchanged(world, self.config, self.planned)?;
         create::prepare(world, self.toolstack(), self.planned).map_err(|failed| self.failed(failed))
     }
@@ -286,6 +290,11 @@ impl<'a> Claim<'a> {
         }
         ended
     }
+}
+
+/// Why nothing is started any more.
+pub fn goes_down_with_it(who: &str) -> String {
+    format!("this Dom0 goes down, and what is started here now would go down with it: {who}")
 }
 
 /// Each of them is tried, whatever the others say; what could not be done, in one text.

@@ -3,7 +3,7 @@
 
 use super::cli::ForceStart;
 use super::create::{self, Failed};
-use super::{Ended, Setting, claim, failed, round};
+use super::{Ended, Setting, claim, failed, round, service};
 use crate::adapters::boot::{self, Planned};
 use crate::adapters::drbd::{self, Why};
 use crate::adapters::look::{self, Ground};
@@ -27,6 +27,17 @@ pub fn start(setting: Setting<'_>, args: &ForceStart) -> Ended {
         return Err(Stop::new(Exit::Usage, "--reason: say in a few words how you know that the other host is dead"));
     }
     let _round = round::begin(world, &format!("xen-drbd-auto force-start {domu}"))?;
+    let waited = world.lock_holder(boot::DAEMON).is_some();
+    let ended = in_a_round(setting, args);
+    if waited {
+        service::was_ended(world);
+    }
+    ended
+}
+
+fn in_a_round(setting: Setting<'_>, args: &ForceStart) -> Ended {
+    let world = setting.world;
+    let (domu, reason) = (&args.domu, args.reason.trim());
     let _held =
         world.lock(&look::lock_name(domu), &format!("xen-drbd-auto force-start {domu}")).map_err(|error| match error {
             LockError::Held(who) => Stop::new(Exit::Refused, format!("{domu} is being worked on: {who}\n  nothing was touched")),
@@ -118,6 +129,7 @@ fn ask_who_could_know(
     // Without a name, the one that is silent is meant.
     let meant = witnesses.the_silent_one(ground, by_force).filter(|_| args.dead.is_empty());
     let dead = meant.map_or_else(|| args.dead.clone(), |meant| vec![meant]);
+    witnesses.none_of_these_lives(ground, &dead)?;
     witnesses.all_are_dead(ground, by_force, &dead)?;
     Ok(price(ground, &witnesses, names, &witnesses.silent(ground, by_force)))
 }

@@ -134,7 +134,14 @@ pub fn make(setting: Setting<'_>, which: Which, who: Option<Who>) -> Result<Roun
 /// Nothing could be seen: everybody waits.
 fn nothing_seen(world: &dyn World, mut diary: Diary, which: Which, why: &str) -> Result<Round, Stop> {
     // Where not even the folder can be read: those that are known.
-    let files = boot::names(world).unwrap_or_else(|_| diary.domus.keys().cloned().collect());
+    let files = match boot::names(world) {
+        // Each of them waits now, so every look that comes decides about them all.
+        Ok(files) => {
+            diary.unfinished &= which != Which::All;
+            files
+        }
+        Err(_) => diary.domus.keys().cloned().collect(),
+    };
     for file in files {
         if which == Which::All || diary.last(&file).is_none_or(|last| !last.is_final()) {
             let domu = diary.domus.get(&file).and_then(|pages| pages.domu.clone());
@@ -154,10 +161,7 @@ fn one<'a>(setting: Setting<'a>, ground: &Ground, config: &'a ConfigFile, planne
     let busy = busy.map(|holder| holder.said);
     match decision(ground, planned, diary, busy) {
         Decision::Claim(evidence) => match several::goes_down(world) {
-            Some(who) => {
-                let why = format!("this Dom0 goes down, and what is started here now would go down with it: {who}");
-                Begun::Ended(Outcome::Decided(Decision::Wait(why)))
-            }
+            Some(who) => Begun::Ended(Outcome::Decided(Decision::Wait(claim::goes_down_with_it(&who)))),
             None => Claim::begin(setting, ground, config, planned, diary, evidence),
         },
         decision => Begun::Ended(Outcome::Decided(decision)),

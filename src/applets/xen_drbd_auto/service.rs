@@ -137,7 +137,16 @@ pub fn end_waiting(setting: Setting<'_>) -> Result<bool, Stop> {
 
 /// The daemon died, and now a person does not want one: nobody is missed any more.
 fn no_more(world: &dyn World) {
-    let Ok(_held) = round::begin(world, "xen-drbd-auto stop") else { return };
+    if let Ok(_held) = round::begin(world, "xen-drbd-auto stop") {
+        was_ended(world);
+    }
+}
+
+/// The daemon that waited is gone, as somebody asked it. Who holds the round writes it down: the daemon itself could not.
+pub fn was_ended(world: &dyn World) {
+    if world.lock_holder(boot::DAEMON).is_some() {
+        return;
+    }
     let mut diary = boot::diary(world);
     if diary.wants_a_daemon() {
         diary.stopped = Some(Moment::from(world.now()));

@@ -53,8 +53,12 @@ pub fn run(setting: Setting<'_>, args: &Failover) -> Ended {
     let by_force = may(setting, &ground, &end, &planned, &names)?;
     witnesses.none_of_these_lives(&ground, &args.dead)?;
     witnesses.nobody_lives(&ground, &by_force)?;
-    let mut said = vec![dead.clone()];
+    // Whose name means nothing here, or to whom no network leads, has not been silent: a person names it.
+    let mut said: Vec<HostName> = Some(dead.clone()).filter(|dead| witnesses.was_called(dead)).into_iter().collect();
     args.dead.iter().for_each(|host| fleet::add(&mut said, &us, host));
+    if !by_force.is_empty() {
+        witnesses.none_of_these_lives(&ground, &said)?;
+    }
     witnesses.all_are_dead(&ground, &by_force, &said)?;
 
     tell_the_price(&drive, &ground, &witnesses, &names, (&said, !by_force.is_empty()));

@@ -8,7 +8,7 @@ use crate::adapters::peer::{Peer, PeerError};
 use crate::adapters::{To, here, ssh};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::drbd::Role;
-use crate::core::facts::{CopyName, End, ending_of_reception};
+use crate::core::facts::{CopyName, End, ending_of_reception, failover};
 use crate::core::migrate::settle::Ending;
 use crate::core::migrate::split::{self, Split};
 use crate::core::migrate::{Trip, asking};
@@ -261,7 +261,9 @@ fn sender_out_of_sight(setting: Setting<'_>, drive: &Drive<'_>, end: &End, row: 
     }
     if end.copies.is_empty() {
         let text = format!("nothing of {domu} is here, and the sender cannot be asked: {error}\n  nothing was touched");
-        return Err(Stop::new(Exit::Unreachable, text));
+        let stop = Stop::new(Exit::Unreachable, text);
+        let dead = format!("only if {} is dead and stays off: {}", row.host, failover(domu));
+        return Err(if row.state == State::Returning { stop.with(&dead) } else { stop });
     }
     let mut stop = blind(&drive.us, row, &error.to_string()).with(&format!("here: {}", end.copies_in_words()));
     if let Some(who) = &end.receiving {

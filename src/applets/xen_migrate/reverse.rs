@@ -265,10 +265,7 @@ fn not_running(setting: Setting<'_>, here: &End, far: &End) -> Stop {
     if !far.copies.is_empty() {
         return Stop::new(Exit::Refused, format!("only a running domU can be sent: {}", not_well(here, far)));
     }
-    let proven = !here.replicas.is_empty()
-        && here.replicas.iter().all(|r| {
-            r.replica.is_connected() && !r.replica.peer_is_primary() && r.replica.role == crate::core::drbd::Role::Secondary
-        });
+    let proven = !here.replicas.is_empty() && here.replicas.iter().all(|r| r.is_secondary_everywhere());
     let roles: Vec<String> = here.replicas.iter().map(|r| r.in_words()).collect();
     let text = if proven {
         format!("{domu} runs neither here nor on {}: every replica is connected and Secondary ({})", far.host, roles.join("; "))

@@ -396,8 +396,7 @@ fn lost(ground: &Ground, row: &Row, replicas: &[ReplicaSeen]) -> Option<String> 
 }
 
 fn all_secondary(replicas: &[ReplicaSeen]) -> bool {
-    !replicas.is_empty()
-        && replicas.iter().all(|r| r.replica.is_connected() && r.replica.role == Role::Secondary && !r.replica.peer_is_primary())
+    !replicas.is_empty() && replicas.iter().all(ReplicaSeen::is_secondary_everywhere)
 }
 
 /// Nothing of it is here, the record says nothing, and no Dom0 has its disks Primary.

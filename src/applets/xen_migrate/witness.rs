@@ -174,17 +174,30 @@ impl Witnesses {
     /// here, was not.
     pub(in crate::applets) fn the_silent_one(&self, ground: &Ground, by_force: &[ResourceName]) -> Option<HostName> {
         let [silent] = &self.silent(ground, by_force)[..] else { return None };
-        let heard = self.heard.iter().find(|(host, _)| host.same_host(silent))?;
-        heard.1.as_ref().err().filter(|error| error.was_called()).map(|_| silent.clone())
+        self.was_called(silent).then(|| silent.clone())
     }
 
-    /// Who a person says is dead does not answer.
+    /// It was called, and was silent.
+    pub(in crate::applets) fn was_called(&self, host: &HostName) -> bool {
+        let heard = self.heard.iter().find(|(heard, _)| heard.same_host(host));
+        heard.and_then(|(_, answer)| answer.as_ref().err()).is_some_and(PeerError::was_called)
+    }
+
+    /// Who is said to be dead does not answer, and DRBD is not connected to it, be it for another domU's disk: the network of the disks may
+    /// be up where that of ssh is down.
     pub(in crate::applets) fn none_of_these_lives(&self, ground: &Ground, dead: &[HostName]) -> Result<(), Stop> {
-        let connected = |host: &HostName| self.partners.iter().any(|p| self.is_connected(ground, &p.resource, host));
-        match dead.iter().find(|host| self.answers(host) || connected(host)) {
-            Some(host) => self.refused(&format!("{host} is not dead, it answers"), ""),
-            None => Ok(()),
+        for host in dead {
+            if self.answers(host) {
+                return self.refused(&format!("{host} is not dead, it answers"), "");
+            }
+            if let Some(name) = connected_to(ground, host) {
+                return self.refused(
+                    &format!("{host} is not dead: {name} is connected to it"),
+                    &format!("\n  look: drbdadm status {name}   (one that has just lost its power is noticed by DRBD within half a minute)"),
+                );
+            }
         }
+        Ok(())
     }
 
     /// A person has said of each of those that it is dead.
@@ -315,6 +328,24 @@ fn partners(end: &End) -> Vec<Partners> {
         Partners { resource: seen.replica.resource.clone(), partners, nameless }
     };
     end.replicas.iter().map(of).collect()
+}
+
+/// A resource by which DRBD is connected to this very host. Its one peer has no name in DRBD 8: there it is the one other host of the file.
+fn connected_to<'a>(ground: &'a Ground, host: &HostName) -> Option<&'a ResourceName> {
+    let is_host = |name: &String| name.parse::<HostName>().is_ok_and(|name| name.same_host(host));
+    let leads_there = |replica: &Replica, peer: &Peer| {
+        let file = ground.drbd.file(&replica.resource).map(|file| &file.peers[..]).unwrap_or_default();
+        match file {
+            _ if peer.is_named() && named(peer, host) => true,
+            _ if peer.is_named() => {
+                file.iter().any(|p| p.name.as_ref() == Some(&peer.name) && matches!(&p.hosts[..], [only] if is_host(only)))
+            }
+            [one] => matches!(&one.hosts[..], [only] if is_host(only)),
+            _ => false,
+        }
+    };
+    let is = |r: &&Replica| r.peers.iter().any(|p| p.connection == Connection::Connected && leads_there(r, p));
+    ground.drbd.replicas.iter().find(is).map(|replica| &replica.resource)
 }
 
 fn named(peer: &Peer, host: &HostName) -> bool {
