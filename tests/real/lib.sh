@@ -67,4 +67,8 @@ hang_up() { # a|b: the shared connection ends
 # The run has gone on for so many seconds; 0 never ends.
 is_over() { [ "$1" != 0 ] && [ $SECONDS -ge "$1" ]; }
 
+# On a slow machine a story would else be begun only to be ended for want of time.
+longest=0 # seconds, of the stories so far
+has_room() { [ "${REAL_END:-0}" = 0 ] || [ $((SECONDS + longest * 3 / 2)) -lt "$REAL_END" ]; }
+
 other() { case $1 in a) echo b ;; b) echo a ;; esac; }

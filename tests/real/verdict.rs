@@ -87,6 +87,19 @@ fn what_was_not_begun_is_named_and_is_no_success() {
     assert!(ended.err.contains("did not hold: 01-story") && ended.err.contains("02-story, 03-story"), "{ended}");
 }
 
+/// On a slow machine it would be begun only to be ended, and that would be a failure.
+#[test]
+fn what_would_not_come_to_its_end_is_not_begun() {
+    let mut run = Run::new("room", &[HOLDS]);
+    run.limits.push(("REAL_END", "1000000"));
+    run.write("pair.sh", &format!("{PAIR}SECONDS=500000\nlongest=400000\n"));
+    let ended = run.play(&[]);
+    assert_eq!(ended.code, Some(78), "{ended}");
+    assert!(ended.err.contains("not played, for want of time: 01-story"), "{ended}");
+    run.write("pair.sh", &format!("{PAIR}SECONDS=500000\nlongest=200000\n"));
+    assert_eq!(run.play(&[]).code, Some(0));
+}
+
 #[test]
 fn with_no_time_at_all_nothing_is_played_and_that_is_no_success() {
     let mut run = Run::new("none", &[HOLDS]);
@@ -202,7 +215,8 @@ const PAIR: &str =
     "start_pair() { mkdir -p \"$RUN\"; }\nat_rest() { :; }\nnobody_at_work() { :; }\njudge() { :; }\nlook() { :; }\n";
 
 /// The limits are over when a story says so, however fast this machine is.
-const WHEN_IT_PASSES: &str = "is_over() { [ -e \"$RUN/over\" ]; }\n";
+const WHEN_IT_PASSES: &str =
+    "is_over() { [ \"$1\" != 0 ] && [ -e \"$RUN/over\" ]; }\nhas_room() { ! is_over \"${REAL_END:-0}\"; }\n";
 
 impl Run {
     fn new(name: &str, stories: &[&str]) -> Run {
