@@ -23,8 +23,8 @@ pub(super) const PURPOSE: &str = "for the shutdown of this Dom0";
 /// Without a deadline, this is how long a domU is waited for that is on its way.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long the sender of a domU that is here may take to tell that it has arrived.
-const TELLING: Duration = Duration::from_secs(15);
+/// How long the sender of a domU that is here may take to tell that it has arrived: some programs and an ssh, on a busy Dom0.
+const TELLING: Duration = Duration::from_secs(45);
 
 /// Why no domU may come here now, nor be started: the Dom0 goes down. A mark that cannot be read counts as one.
 pub fn goes_down(world: &dyn World) -> Option<String> {
