@@ -60,6 +60,15 @@ tell() { # a|b command
 	} >>"$told"
 }
 
+# A question to the whole fleet, which gives each Dom0 half a minute: a Dom0 under emulation, with domUs on it, may need more. Who did not
+# answer has cost a line and the exit code 4, as it should, and is asked again.
+in_time() { # a|b command
+	for _ in 1 2 3 4 5; do
+		on "$@"
+		[ "$rc" = 4 ] || return 0
+	done
+}
+
 # The same without a trace in the log.
 quietly() { # a|b command
 	local host=$1

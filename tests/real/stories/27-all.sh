@@ -38,7 +38,7 @@ both_are_on b
 for host in a b; do
 	on $host 'xen-migrate status ALL'
 	gives 0
-	on $host 'xen-migrate status ALL --fleet'
+	in_time $host 'xen-migrate status ALL --fleet'
 	gives 0 "web dom0-b running" "mail dom0-b running"
 done
 on a 'xen-migrate where mail'
