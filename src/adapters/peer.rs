@@ -170,7 +170,7 @@ impl<'a> Peer<'a> {
         let wish = Wish::Look { domu: domu.clone(), resources: resources.to_vec() };
         match self.ask(wish, Duration::from_secs(90))? {
             Answer::Look(end) if &end.domu == domu => Ok(*end),
-            other => Err(self.garbled(&format!("{other:?}"))),
+            other => Err(self.garbled(&other.line())),
         }
     }
 
@@ -196,7 +196,7 @@ impl<'a> Peer<'a> {
         let output = answer.map_err(|e| self.not_run(e))?;
         match self.read(&output) {
             Ok(Answer::Looks(seen)) if seen.iter().map(|e| &e.domu).eq(domus.iter().map(|(domu, _)| domu)) => Ok(seen),
-            Ok(other) => Err(self.garbled(&format!("{other:?}"))),
+            Ok(other) => Err(self.garbled(&other.line())),
             Err(PeerError::Refused { why, .. }) if why.starts_with(NOT_UNDERSTOOD) => {
                 domus.iter().map(|(domu, resources)| self.look(domu, resources)).collect()
             }
@@ -216,7 +216,7 @@ impl<'a> Peer<'a> {
         let output = answer.map_err(|e| self.not_run(e))?;
         match self.read(&output)? {
             Answer::Survey(survey) => Ok(*survey),
-            other => Err(self.garbled(&format!("{other:?}"))),
+            other => Err(self.garbled(&other.line())),
         }
     }
 
@@ -232,7 +232,7 @@ impl<'a> Peer<'a> {
                 let done = done.iter().map(|word| Deed::from_word(word).map_or_else(|| printable(word), |deed| deed.to_string()));
                 Err(PeerError::Failed { host: self.host.clone(), why: printable(&why), done: done.collect() })
             }
-            other => Err(self.garbled(&format!("{other:?}"))),
+            other => Err(self.garbled(&other.line())),
         }
     }
 
@@ -283,12 +283,12 @@ impl<'a> Peer<'a> {
         let output = self.world.watch(&call, &mut told).map_err(|e| self.not_run(e))?;
         match self.read(&output)? {
             Answer::Ended(code) => Ok(code),
-            other => Err(self.garbled(&format!("{other:?}"))),
+            other => Err(self.garbled(&other.line())),
         }
     }
 
     fn only(&self, answer: Answer, wanted: impl Fn(&Answer) -> bool) -> Result<Answer, PeerError> {
-        if wanted(&answer) { Ok(answer) } else { Err(self.garbled(&format!("{answer:?}"))) }
+        if wanted(&answer) { Ok(answer) } else { Err(self.garbled(&answer.line())) }
     }
 
     fn read(&self, output: &Output) -> Result<Answer, PeerError> {

@@ -56,6 +56,11 @@ impl fmt::Display for Fault {
     }
 }
 
+/// In the order of their file.
+pub fn in_order(faults: &mut [Fault]) {
+    faults.sort_by_key(|fault| (fault.line, fault.column));
+}
+
 /// All faults of one file, each rendered, one below the other.
 pub fn render_all(path: &str, text: impl AsRef<[u8]>, faults: &[Fault]) -> String {
     faults.iter().map(|f| f.render(path, text.as_ref())).collect::<Vec<_>>().join("\n")

@@ -3,7 +3,7 @@
 //! Like fstab: `domU  host[,host…]  options…`, blanks or tabs between the columns, `#` begins a comment line.
 //! Every fault is told with its place, all at once; a row with a fault is never acted on, the others keep working.
 
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::names::{DomuName, HostName};
 
 /// Where the table is, below the root.
@@ -87,7 +87,7 @@ pub fn parse(text: &str) -> Table {
         }
     }
     refuse_duplicates(&mut table);
-    table.faults.sort_by_key(|f| (f.line, f.column));
+    fault::in_order(&mut table.faults);
     table
 }
 

@@ -247,13 +247,11 @@ fn join(before: &mut Result<Survey, String>, more: Result<Survey, String>) {
 /// The faults of the table: of all rows, or of those of these domUs, and in how many other rows there are some.
 fn faults(setting: Setting<'_>, ground: &Ground, everything: bool, domus: &[Wanted]) -> (Vec<String>, usize) {
     let table = &ground.table.table;
-    let mut faults = table.faults.clone();
-    faults.extend(table.entries.iter().flat_map(|entry| status::misfits(setting, ground, entry)));
+    let faults = status::faults(setting, ground);
     let ours = |line: u32| {
         let of = |w: &Wanted| table.entry(&w.domu).map(|e| e.line) == Some(line) || table.faulty_line(&w.domu) == Some(line);
         domus.iter().any(of)
     };
-    faults.sort_by_key(|f| (f.line, f.column));
     let (told, others): (Vec<_>, Vec<_>) = faults.iter().partition(|f| everything || ours(f.line));
     let others: BTreeSet<u32> = others.iter().map(|f| f.line).collect();
     (told.iter().map(|f| f.render(table::PATH, &ground.table.text)).collect(), others.len())

@@ -9,7 +9,7 @@ use crate::adapters::look::{Ground, lock_name, receive_lock_name};
 use crate::applets::exit::{Exit, Stop};
 use crate::core::drbd::{Connection, Replica, Role};
 use crate::core::facts::{ConfigSeen, CopyName, DiskSeen, End, ReplicaSeen, failover, start};
-use crate::core::fault::Fault;
+use crate::core::fault::{self, Fault};
 use crate::core::migrate::split::{self, Split};
 use crate::core::names::DomuName;
 use crate::core::options::{self, Checked};
@@ -85,10 +85,7 @@ pub fn run(setting: Setting<'_>, words: &[String], json: bool) -> Ended {
         }
     }
     let lines: Vec<Line> = domus.iter().map(|domu| line(setting, &ground, domu)).collect();
-    let table = &ground.table.table;
-    let mut faults: Vec<Fault> = table.faults.clone();
-    faults.extend(table.entries.iter().flat_map(|entry| misfits(setting, &ground, entry)));
-    faults.sort_by_key(|f| (f.line, f.column));
+    let faults = faults(setting, &ground);
     let rows: Vec<u32> = domus.iter().flat_map(|domu| own_lines(&ground, domu)).collect();
     let (told, others): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|f| all || rows.contains(&f.line));
     let others: BTreeSet<u32> = others.iter().map(|f| f.line).collect();
@@ -182,8 +179,17 @@ fn every(setting: Setting<'_>, ground: &Ground) -> Vec<DomuName> {
     domus
 }
 
+/// Everything that is wrong with the table, in the order of its lines.
+pub(super) fn faults(setting: Setting<'_>, ground: &Ground) -> Vec<Fault> {
+    let table = &ground.table.table;
+    let mut faults = table.faults.clone();
+    faults.extend(table.entries.iter().flat_map(|entry| misfits(setting, ground, entry)));
+    fault::in_order(&mut faults);
+    faults
+}
+
 /// What is wrong with a row that reads well: options that its toolstack does not take, a file that is not there, no other Dom0.
-pub(super) fn misfits(setting: Setting<'_>, ground: &Ground, entry: &Entry) -> Vec<Fault> {
+fn misfits(setting: Setting<'_>, ground: &Ground, entry: &Entry) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (host, column) in entry.hosts.iter().zip(&entry.host_columns).filter(|(host, _)| host.same_host(&ground.host)) {
         faults.push(Fault::new(entry.line, *column, format!("{host} is this very Dom0"), "another Dom0"));

@@ -1,6 +1,6 @@
 //! The text of a config file, and the faults found in it.
 
-use crate::core::fault::Fault;
+use crate::core::fault::{self, Fault};
 use std::cell::Cell;
 
 /// No domU config is larger: above it we do not even look.
@@ -67,7 +67,7 @@ impl Faults {
 
     /// In the order of the file.
     pub(super) fn into_sorted(mut self) -> Vec<Fault> {
-        self.0.sort_by_key(|f| (f.line, f.column));
+        fault::in_order(&mut self.0);
         self.0
     }
 }

@@ -1,6 +1,6 @@
 //! What a person (or a machine) reads: the plan, why not, how far it is, and what is where at the end.
 
-use super::event::{Against, Apart, Event, Planned, Refused, Stays};
+use super::event::{Against, Apart, Event, Heard, Planned, Refused, Stays};
 use super::here::Here;
 use super::work::Outcome;
 use super::{A_LOOK, Scene, prepare};
@@ -247,11 +247,11 @@ impl<'a> Telling<'a> {
     }
 
     pub(super) fn line(&mut self, this: &Move, to: To, line: &str) {
-        let event = Event::of_line(line).map(|event| self.as_progress(this, event));
-        // Its frame is the one that stands around all of them.
-        if matches!(event, Some(Event::Plan { .. } | Event::Begin { .. } | Event::End { .. } | Event::Done { .. })) {
-            return;
-        }
+        let event = match Heard::of_line(line) {
+            Some(Heard::Frame) => return,
+            Some(Heard::Tale(event)) => Some(self.as_progress(this, event)),
+            None => None,
+        };
         if let Some(events) = self.setting.events {
             let said = || {
                 let to = if to == To::Out { "out" } else { "err" };

@@ -1,6 +1,6 @@
 //! Having the plan done: a crew of workers, each with one domU, and what became of each.
 
-use super::event::Event;
+use super::event::{Event, Heard};
 use super::here::Here;
 use super::show::Telling;
 use super::{Errand, Scene};
@@ -93,7 +93,7 @@ pub(super) fn work(
             Some(argv(setting, errand, everywhere, this, until))
         }
         Shift::Line { who, to, line } => {
-            if matches!(Event::of_line(line), Some(Event::Handed { .. })) {
+            if matches!(Heard::of_line(line), Some(Heard::Tale(Event::Handed { .. }))) {
                 queues.ended(begun[who]);
             }
             told.line(&plan.moves[begun[who]], to, line);
