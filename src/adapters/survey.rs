@@ -198,7 +198,7 @@ fn health(
     }
     let mut names: Vec<&ResourceName> = configs.iter().flat_map(|c| &c.resources).collect();
     names.extend(scope.domus.iter().flat_map(|(_, known)| known));
-    names.sort();
+    names.sort_unstable();
     names.dedup();
     let of_an_end = |name: &ResourceName| ends.iter().find_map(|end| end.replica(name)).cloned();
     let resources = names.iter().filter_map(|name| of_an_end(name).or_else(|| drbd.replica(world, name))).collect();

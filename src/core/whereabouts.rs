@@ -203,7 +203,7 @@ impl<'a> Index<'a> {
         let plain = |domu: &DomuName| self.configs.get(domu).is_some_and(|c| c.iter().all(|(_, c)| c.resources.is_empty()));
         let moves = |copies: &[(usize, CopyName, &Domain)]| copies.iter().any(|(_, called, _)| *called != CopyName::Plain);
         others.extend(self.copies.iter().filter(|(domu, copies)| moves(copies) || !plain(domu)).map(|(domu, _)| domu));
-        others.sort();
+        others.sort_unstable();
         others.into_iter().for_each(&mut add);
         wanted.iter().filter(|domu| self.configs.contains_key(domu)).for_each(add);
         domus

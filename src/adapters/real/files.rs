@@ -49,7 +49,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<Vec<_>>>()?;
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 

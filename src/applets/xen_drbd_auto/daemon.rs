@@ -101,7 +101,7 @@ impl Daemon {
         if let Err(why) = boot::keep(world, &round.diary) {
             world.say(To::Log, &why);
         }
-        round.interest.sort();
+        round.interest.sort_unstable();
         round.interest.dedup();
         self.seen = round.seen.map(|seen| of(seen, &round.interest));
         Turn::Wait { until: world.clock() + pause, interest: round.interest }
@@ -227,7 +227,7 @@ impl Ear<'_> {
 /// Those of these resources, in order.
 fn of(mut replicas: Vec<Replica>, interest: &[ResourceName]) -> Vec<Replica> {
     replicas.retain(|r| interest.binary_search(&r.resource).is_ok());
-    replicas.sort_by(|a, b| a.resource.cmp(&b.resource));
+    replicas.sort_unstable_by(|a, b| a.resource.cmp(&b.resource));
     replicas
 }
 

@@ -329,11 +329,16 @@ fn number(word: &str) -> Option<Kind> {
             _ => Kind::Long,
         });
     }
-    let float = base == 10
-        && !long
-        && digits.bytes().all(|b| b.is_ascii_digit() || b".e+-".contains(&b))
-        && digits.parse::<f64>().is_ok();
-    float.then_some(Kind::Float)
+    (base == 10 && !long && is_float(digits)).then_some(Kind::Float)
+}
+
+/// Digits with a point before, between or behind them, and an exponent. What it amounts to, nobody asks.
+fn is_float(word: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let (number, exponent) = word.split_once('e').unwrap_or((word, "0"));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    digits(whole) && digits(part) && !(whole.is_empty() && part.is_empty()) && digits(exponent) && !exponent.is_empty()
 }
 
 /// Resolves the escapes of a string, or says what is wrong and where in it.

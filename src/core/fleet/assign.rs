@@ -38,7 +38,7 @@ pub const STEPS: u32 = 200_000;
 pub fn assign(needs: &[Need], rooms: &[u64], steps: u32) -> Assignment {
     // The one with the fewest ways out first, the largest of those first. Equal ones are neighbours, and their order means nothing.
     let mut order: Vec<usize> = (0..needs.len()).collect();
-    order.sort_by_key(|n| (needs[*n].hosts.len(), Reverse(needs[*n].size), needs[*n].hosts.clone()));
+    order.sort_unstable_by_key(|n| (needs[*n].hosts.len(), Reverse(needs[*n].size), needs[*n].hosts.clone(), *n));
 
     let first = by_preference(needs, rooms, &order);
     let best = Assignment { places: first, proven: true };

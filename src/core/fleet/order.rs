@@ -39,7 +39,7 @@ impl Queues {
                 queue.push((*size, number));
             }
         }
-        waiting.iter_mut().for_each(|queue| queue.sort_by_key(|(size, number)| (*size, Reverse(*number))));
+        waiting.iter_mut().for_each(|queue| queue.sort_unstable_by_key(|(size, number)| (*size, Reverse(*number))));
         let used = waiting.iter().filter(|queue| !queue.is_empty()).count().max(1);
         let balanced = jobs.is_none();
         let jobs = jobs.unwrap_or(used).max(1);

@@ -87,7 +87,7 @@ fn row(ts: Toolstack, line: &str) -> Result<Row, Misread> {
         // Xen 3.0.2 puts a security label behind the time.
         last = take_last(&mut rest).ok_or_else(|| wrong("there are too few columns"))?;
     }
-    if !last.parse::<f64>().is_ok_and(|time| time.is_finite() && time >= 0.0) {
+    if !is_seconds(last) {
         return Err(wrong("the last column is not a time"));
     }
     let word = take_last(&mut rest).ok_or_else(|| wrong("there are too few columns"))?;
@@ -118,9 +118,15 @@ fn halted(line: &str) -> Option<String> {
     let (_, rest) = gap(rest);
     let (vcpus, rest) = rest.split_once(' ')?;
     let (state, time) = gap(rest);
-    let numbers = memory.parse::<u64>().is_ok() && vcpus.parse::<u64>().is_ok() && time.trim_end().parse::<f64>().is_ok();
+    let numbers = memory.parse::<u64>().is_ok() && vcpus.parse::<u64>().is_ok() && is_seconds(time.trim_end());
     let id_is_blank = memory_ends >= name.chars().count().max(40) + 1 + 3 + 1 + 5;
     (!name.is_empty() && numbers && id_is_blank && state >= 11).then(|| name.to_string())
+}
+
+/// `%8.1f`.
+fn is_seconds(word: &str) -> bool {
+    let (whole, tenths) = word.split_once('.').unwrap_or((word, "0"));
+    [whole, tenths].iter().all(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn gap(text: &str) -> (usize, &str) {
